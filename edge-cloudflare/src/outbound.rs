@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use gateway::host::body::Body;
 use gateway::host::error::HostError;
-use http::header::CONTENT_ENCODING;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderValue, Request, Response, StatusCode};
 use js_sys::Uint8Array;
 use wasm_bindgen::JsCast;
@@ -51,10 +51,12 @@ pub(crate) async fn fetch(request: Request<Bytes>) -> Result<Response<Body>, Hos
     let mut answer = Response::new(Body::Empty);
     *answer.status_mut() = StatusCode::from_u16(response.status()).map_err(HostError::new)?;
     *answer.headers_mut() = headers::read(&js::response_headers(&response));
-    // The host decodes these encodings but keeps the header.
+    // The host decodes these encodings, but keeps both headers. The length is that of the compressed body,
+    // which says nothing about the memory that the decoded one takes.
     let is_decoded = |encoding: &&HeaderValue| matches!(encoding.as_bytes(), b"gzip" | b"br");
     if answer.headers().get(CONTENT_ENCODING).filter(is_decoded).is_some() {
         answer.headers_mut().remove(CONTENT_ENCODING);
+        answer.headers_mut().remove(CONTENT_LENGTH);
     }
     *answer.body_mut() = body_in::response_body(response, answer.headers(), abort);
     Ok(answer)

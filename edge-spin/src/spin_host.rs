@@ -60,6 +60,7 @@ impl Tasks for SpinHost {
     }
 
     fn warn(&self, line: &str) {
-        eprintln!("{line}");
+        // A host's error may have several lines.
+        eprintln!("{}", line.replace(['\r', '\n'], " "));
     }
 }

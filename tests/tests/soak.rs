@@ -223,6 +223,11 @@ impl Totals {
         }
     }
 
+    /// The same with the tokens of calls whose answers were not used.
+    fn with_lost(&self, tokens: u64) -> Self {
+        Self { input: self.input + tokens, ..*self }
+    }
+
     fn scraped(page: &MetricsPage) -> Self {
         let sum = |metric: &str, labels: &[&str]| page.sum(metric, labels) as u64;
         let tokens = |kind| sum("serin_tokens_total", &[kind, "counted=\"reported\""]);
@@ -261,6 +266,21 @@ impl Totals {
             output: tokens("output"),
         }
     }
+}
+
+/// Tokens of calls that the flapping upstream may bill although their answers were not used: it had the
+/// prompt, and was silent or sent no answer.
+fn lost_tokens(records: &[Value]) -> anyhow::Result<u64> {
+    let attempts = records.iter().filter_map(|record| record["attempts"].as_array()).flatten();
+    let mut lost = 0;
+    for attempt in attempts {
+        let result = attempt["result"].as_str();
+        let may_cost = result == Some("timeout") || attempt["status"] == 200;
+        let tokens = attempt["tokens"].as_u64();
+        ensure!(tokens.is_some() == (may_cost && result != Some("answered")), "{attempt}");
+        lost += tokens.unwrap_or_default();
+    }
+    Ok(lost)
 }
 
 struct World {
@@ -305,24 +325,30 @@ impl World {
 
     /// Checks that all counts agree with the callers' numbers of responses of either upstream.
     async fn check_counts(&self, by_first: u64, by_fallback: u64) -> anyhow::Result<()> {
-        let expected = Totals::answers(by_first, by_fallback);
+        let answers = Totals::answers(by_first, by_fallback);
         let until = Instant::now() + EVENT_TIMEOUT;
         // The last writes may be in flight.
-        let (page, used) = loop {
+        let (page, used, lost) = loop {
+            let lost = lost_tokens(&self.edge.log().requests())?;
+            let expected = answers.with_lost(lost);
             let page = MetricsPage::fetch(self.edge.address(), ADMIN).await?;
             let path = "/admin/v1/usage?by=provider";
             let used = call(self.edge.address(), "GET", path, ADMIN, &Value::Null).await?.json();
             let used = Totals::used(used["data"].as_array().context("no rows")?);
-            if Instant::now() >= until || (Totals::scraped(&page) == expected && used == expected) {
-                break (page, used);
+            if Instant::now() >= until || (Totals::scraped(&page) == answers && used == expected) {
+                break (page, used, lost);
             }
             sleep(Duration::from_millis(200)).await;
         };
+        // The metrics keep what was reported and what was estimated apart.
         ensure!(
-            Totals::scraped(&page) == expected,
-            "/metrics: {:?}; {expected:?}",
+            Totals::scraped(&page) == answers,
+            "/metrics: {:?}; {answers:?}",
             Totals::scraped(&page)
         );
+        let estimated = page.sum("serin_tokens_total", &["counted=\"estimated\""]) as u64;
+        ensure!(estimated == lost, "/metrics: {estimated} tokens of lost calls, not {lost}");
+        let expected = answers.with_lost(lost);
         ensure!(used == expected, "usage: {used:?}; {expected:?}");
         let requests = page.sum("serin_requests_total", &[]) as u64;
         ensure!(requests == by_first + by_fallback, "{requests} requests; {expected:?}");

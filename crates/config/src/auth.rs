@@ -12,7 +12,7 @@ use super::ip_access::IpAccessList;
 pub struct Auth {
     /// If false, a caller without a key is the consumer `anonymous`.
     pub required: bool,
-    /// Places to look for a key, in this order. The first place that holds one decides.
+    /// Places to look for a key, in this order. The first place that holds a known one decides.
     pub sources: Vec<KeySource>,
     /// IP access for every caller.
     pub ip_access: IpAccessList,
@@ -42,13 +42,43 @@ pub struct Issuer {
     pub consumer_claim: String,
     /// The path of the claim that names the group.
     pub group_claim: Option<String>,
+    /// The group of a token without the claim. If `None`, such a token is refused.
+    pub default_group: Option<String>,
+    /// The groups that tokens may name.
+    pub groups: TokenGroups,
+    /// Treatment of subjects without settings of their own.
+    pub unknown: UnknownSubjects,
+    /// The prefix of the consumers' names, before a dot.
+    pub namespace: Option<String>,
     /// The greatest accepted difference between the issuer's clock and the host's.
     pub skew: Duration,
+}
+
+/// The groups that an issuer's tokens may name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenGroups {
+    /// Any group.
+    #[default]
+    Any,
+    /// Groups of the document.
+    Listed,
+}
+
+/// Treatment of subjects that are neither consumers of the document nor of the admin API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownSubjects {
+    /// They are consumers without settings of their own.
+    #[default]
+    Admit,
+    /// They are refused.
+    Refuse,
 }
 
 /// Keys that verify an issuer's signatures.
 #[derive(Debug)]
 pub enum IssuerKeys {
+    /// The secret is not set: no token of the issuer can be verified.
+    Missing,
     /// Configured: a shared secret (HS256), or public keys (RS256, ES256).
     Inline(jwt::KeySet),
     /// A JWKS document (RFC 7517) behind a URL.

@@ -11,6 +11,8 @@ pub struct Consumer {
     pub id: String,
     /// The group it belongs to.
     pub group: Option<String>,
+    /// Whether its keys and tokens are refused.
+    pub disabled: bool,
     /// Digests of its keys.
     pub keys: Vec<KeyDigest>,
     /// Its own permissions. Those of its group must hold as well.

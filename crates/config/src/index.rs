@@ -4,7 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProviderIndex(pub(super) usize);
 
-/// The position of a route in [`Config::routes`](crate::Config::routes).
+/// The position of a route in [`Config::routes`](crate::Config::routes). State that outlives a
+/// configuration is kept by the route's id: the position means another route in another document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteIndex(pub(super) usize);
 
@@ -13,13 +14,6 @@ pub struct RouteIndex(pub(super) usize);
 pub struct ConsumerIndex(pub usize);
 
 impl ProviderIndex {
-    /// The position, for state that is indexed like the configuration.
-    pub fn position(self) -> usize {
-        self.0
-    }
-}
-
-impl RouteIndex {
     /// The position, for state that is indexed like the configuration.
     pub fn position(self) -> usize {
         self.0

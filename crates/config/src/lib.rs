@@ -31,7 +31,7 @@ mod storage;
 #[cfg(all(test, feature = "author"))]
 mod tests;
 
-pub use auth::{Auth, Issuer, IssuerKeys, KeySource, Operator, Role};
+pub use auth::{Auth, Issuer, IssuerKeys, KeySource, Operator, Role, TokenGroups, UnknownSubjects};
 pub use cache::{Cache, CacheScope};
 pub use consumer::{Consumer, Group};
 pub use guard::{
@@ -44,10 +44,10 @@ pub use limit::{By, Limit, Measure, OnError, Period, Quota, ValuePattern};
 pub use model::Config;
 pub use model_index::{ModelIndex, ModelPattern};
 pub use observe::{Observe, Otlp};
-pub use parse::expected_id_format;
+pub use parse::{MIN_TOKEN_BYTES, expected_id_format};
 pub use permission::{Parameter, ParameterRule, Permissions};
-pub use price::{Price, Prices};
-pub use problem::{Problem, Problems};
+pub use price::{ModelPrice, Price, PriceTier, Prices};
+pub use problem::{Problem, Problems, Warning};
 pub use provider::{Authentication, Paths, Provider};
 pub use route::{
     Balance, FallbackOn, Health, Hedge, Retries, Route, Sticky, Target, Targets, Timeouts,
@@ -56,6 +56,7 @@ pub use route::{
 pub use server::{Origins, Server};
 pub use storage::{RedisServer, Storage};
 
+use parse::MissingSecrets;
 use secret::Secret;
 use sha2::{Digest, Sha256};
 
@@ -93,8 +94,25 @@ impl Config {
 
     /// Parses a JSON document, and returns a whole configuration or all problems.
     pub fn from_json(document: &str, secrets: &SecretLookup<'_>) -> Result<Self, Problems> {
+        Self::parse_json(document, secrets, MissingSecrets::Refuse)
+    }
+
+    /// Parses a JSON document to serve it. A secret that is not set is a warning, and disables only what
+    /// needs it: the keys of a provider or a consumer, an issuer, an operator.
+    pub fn from_json_to_serve(
+        document: &str,
+        secrets: &SecretLookup<'_>,
+    ) -> Result<Self, Problems> {
+        Self::parse_json(document, secrets, MissingSecrets::Disable)
+    }
+
+    fn parse_json(
+        document: &str,
+        secrets: &SecretLookup<'_>,
+        missing_secrets: MissingSecrets,
+    ) -> Result<Self, Problems> {
         let raw: raw::Document = json::from_text(document).map_err(Problems::from_json)?;
-        let config = parse::parse_document(&raw, secrets)?;
+        let config = parse::parse_document(&raw, secrets, missing_secrets)?;
         Ok(Self { digest: Sha256::digest(document).into(), ..config })
     }
 }

@@ -12,6 +12,7 @@ use super::limit::Limit;
 use super::model_index::ModelIndex;
 use super::observe::Observe;
 use super::price::Prices;
+use super::problem::Warning;
 use super::provider::Provider;
 use super::route::Route;
 use super::server::Server;
@@ -50,6 +51,8 @@ pub struct Config {
     pub observe: Observe,
     /// Places of the ledger and of the store.
     pub storage: Storage,
+    /// Parts of the document that need attention.
+    pub warnings: Vec<Warning>,
     /// The SHA-256 of the document.
     pub digest: [u8; 32],
 }

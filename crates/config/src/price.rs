@@ -11,8 +11,60 @@ pub struct Price {
     pub input: u64,
     /// 1,000 tokens of the prompt that came from the provider's cache.
     pub cached: u64,
+    /// 1,000 tokens of the prompt that the provider wrote to its cache.
+    pub cache_write: u64,
     /// 1,000 tokens of the answer.
     pub output: u64,
+}
+
+impl Price {
+    /// The higher of two prices, for each kind of token.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            input: self.input.max(other.input),
+            cached: self.cached.max(other.cached),
+            cache_write: self.cache_write.max(other.cache_write),
+            output: self.output.max(other.output),
+        }
+    }
+}
+
+/// Maximum number of tiers of a price: the longest known list has four ranges.
+pub(super) const MAX_TIERS: usize = 4;
+
+/// The price of a model, by the length of the prompt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModelPrice {
+    pub(super) base: Price,
+    pub(super) tiers: [Option<PriceTier>; MAX_TIERS],
+}
+
+/// The price of requests with a long prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PriceTier {
+    /// It applies to prompts of more tokens than this.
+    pub above: u64,
+    /// The price of all tokens of such a request.
+    pub price: Price,
+}
+
+impl ModelPrice {
+    /// Creates a price that is the same for all prompts.
+    pub fn flat(base: Price) -> Self {
+        Self { base, ..Self::default() }
+    }
+
+    /// The price of a request with a prompt of this many tokens.
+    pub fn at(&self, prompt_tokens: u64) -> Price {
+        let reached = self.tiers().filter(|tier| prompt_tokens > tier.above);
+        reached.max_by_key(|tier| tier.above).map_or(self.base, |tier| tier.price)
+    }
+
+    /// The tiers in the order of the document.
+    pub fn tiers(&self) -> impl Iterator<Item = PriceTier> {
+        self.tiers.into_iter().flatten()
+    }
 }
 
 /// `[[prices]]`
@@ -27,19 +79,19 @@ pub(super) struct PriceEntry {
     pub(super) provider: Option<ProviderIndex>,
     /// Exact or a prefix, never a regular expression.
     pub(super) model: ModelPattern,
-    pub(super) price: Price,
+    pub(super) price: ModelPrice,
 }
 
 impl Prices {
     /// Every price in the order of the document: its provider (`None` for all providers), its models, and
     /// the price.
-    pub fn rows(&self) -> impl Iterator<Item = (Option<ProviderIndex>, &ModelPattern, Price)> {
+    pub fn rows(&self) -> impl Iterator<Item = (Option<ProviderIndex>, &ModelPattern, ModelPrice)> {
         self.all.iter().map(|one| (one.provider, &one.model, one.price))
     }
 
     /// The price of a model at a provider. An entry that names the provider precedes one for all, an exact
     /// name precedes a prefix, and a longer prefix precedes a shorter one. `None` if no entry matches.
-    pub fn lookup(&self, provider: ProviderIndex, model: &str) -> Option<Price> {
+    pub fn lookup(&self, provider: ProviderIndex, model: &str) -> Option<ModelPrice> {
         let rank = |entry: &PriceEntry| {
             let matches_provider = match entry.provider {
                 Some(index) => index == provider,

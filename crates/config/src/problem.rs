@@ -16,6 +16,21 @@ pub struct Problem {
     pub expected: String,
 }
 
+/// A part of a valid document that needs attention: a secret that is not set, an address without encryption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The path in the document.
+    pub path: String,
+    /// The sentence for operators, without a secret.
+    pub message: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
 /// All problems of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub(super) Vec<Problem>);

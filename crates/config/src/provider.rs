@@ -14,12 +14,16 @@ use secret::Secret;
 pub struct Provider {
     /// Its name in routes, records, and `x-serin-target`.
     pub id: String,
+    /// Its row of the table of kinds, which selects the vocabulary of its errors.
+    pub kind: &'static str,
     /// Scheme, host, and path prefix without a trailing slash: `https://api.openai.com/v1`.
     pub base_url: String,
     /// Presentation of a key.
     pub authentication: Authentication,
     /// Used in turn. Empty if calls carry no key.
     pub keys: Vec<Secret>,
+    /// Whether the document names keys and none of them is set: the provider cannot be called.
+    pub lacks_keys: bool,
     /// The endpoints that it offers.
     pub paths: Paths,
     /// Whether it accepts `stream_options.include_usage`.

@@ -159,10 +159,19 @@ impl Health {
 /// Bounds on waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From the start of an attempt to the first byte of its body, or to the first content of a stream.
+    /// From the start of an attempt to the first content of a stream.
     pub first_byte: Duration,
+    /// From the start of an attempt to the first byte of an answer that is not a stream.
+    pub answer: Duration,
     /// Between two pieces of an answer.
     pub idle: Duration,
     /// For the whole request, retries and fallbacks included.
     pub total: Duration,
+}
+
+impl Timeouts {
+    /// The wait for the first byte of an answer, or for the first content of a stream.
+    pub fn until_first_byte(&self, is_stream: bool) -> Duration {
+        if is_stream { self.first_byte } else { self.answer }
+    }
 }

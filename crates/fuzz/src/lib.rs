@@ -1,8 +1,7 @@
 //! Fuzz targets for the parsers of untrusted bytes. Ordinary tests replay the inputs in `corpus/`. A target
 //! returns nothing and asserts its invariants.
 //!
-//! To fuzz, with cargo-fuzz and a nightly compiler, from the root of the repository:
-//! `cargo +nightly fuzz run --fuzz-dir crates/fuzz/libfuzzer events crates/fuzz/corpus/events`.
+//! To fuzz with libFuzzer: `cargo xtask fuzz --seconds 3600`, or one target with `--only events`.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -15,11 +14,12 @@ use bytes::Bytes;
 use civil_time::Timestamp;
 use config::{Config, author};
 use gateway::upstream::sse_reader::{SseReader, StreamState};
+use gateway::upstream::wrapping::{to_answer, to_events};
 use hmac::{Hmac, Mac};
 use jwt::{KeySet, Rules};
 use openai::{
-    Changes, ContentParts, Endpoint, Event, Framer, OutputField, Prompt, Request, StreamEvent,
-    TextField, texts_in_answer,
+    AnswerSummary, Changes, ContentParts, Endpoint, ErrorReport, Event, Framer, OutputField,
+    Prompt, Request, StreamEvent, TextField, UsageScanner, texts_in_answer,
 };
 use secret::Secret;
 use serde_json::Value;
@@ -183,7 +183,10 @@ fn assert_verification(token: &str, keys: &KeySet) -> bool {
         [lenient_rules, strict_rules].map(|rules| jwt::verify(token, keys, &rules, NOW));
     if let Ok(claims) = &lenient {
         assert!(looks_like, "the gateway would treat it as an API key");
-        assert!(claims.expires_at().as_millis() + SKEW.as_millis() as u64 >= NOW.as_millis());
+        assert!(
+            claims.expires_at().as_millis().saturating_add(SKEW.as_millis() as u64)
+                >= NOW.as_millis()
+        );
         for path in ["iss", "sub", "realm.team", "https://example.com/team", "", "."] {
             assert!(claims.get_text(path) != Some(""), "an empty text is none");
         }
@@ -218,6 +221,48 @@ pub fn texts(data: &[u8]) {
             assert!(numbers.max().is_none_or(|max| max < prompt.roles.len()));
         }
     }
+}
+
+/// Answer of a provider; the first byte selects the size of its pieces. Pieces do not change the usage that is
+/// found. A stream that becomes one answer and a stream again keeps its texts.
+pub fn answers(data: &[u8]) {
+    let Some((size, body)) = data.split_first() else { return };
+    let mut split = UsageScanner::default();
+    body.chunks(usize::from(*size) + 1).for_each(|piece| split.push(piece));
+    let mut whole = UsageScanner::default();
+    whole.push(body);
+    assert_eq!(split.usage(), whole.usage());
+    for endpoint in Endpoint::ALL {
+        let _ = AnswerSummary::parse(endpoint, body);
+        let answer = match to_events(endpoint, body) {
+            Some(events) => to_answer(endpoint, &events),
+            None => to_answer(endpoint, &Bytes::copy_from_slice(body)),
+        };
+        let Some(answer) = answer else { continue };
+        let text = std::str::from_utf8(&answer).expect("an answer is JSON");
+        assert!(serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(), "{text}");
+        let Some(again) = to_events(endpoint, &answer).and_then(|it| to_answer(endpoint, &it))
+        else {
+            continue;
+        };
+        let texts = |answer: &[u8]| {
+            let text = std::str::from_utf8(answer).expect("an answer is JSON");
+            let all = texts_in_answer(text).ok()?;
+            let mut all: Vec<String> = all.iter().map(|field| field.text.to_string()).collect();
+            // An empty text is as good as none.
+            all.retain(|text| !text.is_empty());
+            all.sort_unstable();
+            Some(all)
+        };
+        assert_eq!(texts(&answer), texts(&again), "{text}");
+    }
+}
+
+/// Refusal of a provider: its report is bounded.
+pub fn reports(data: &[u8]) {
+    let Some(report) = ErrorReport::parse(data) else { return };
+    assert!(report.names().count() <= 64);
+    assert!(report.message.len() <= 6 * data.len() && report.param.len() <= 6 * data.len());
 }
 
 fn assert_ranges<'a>(body: &str, all: impl Iterator<Item = &'a TextField<'a>>) {
@@ -320,6 +365,16 @@ mod tests {
     #[test]
     fn events_of_the_corpus_and_mutations_hold() {
         assert_corpus_holds("events", super::events);
+    }
+
+    #[test]
+    fn answers_of_the_corpus_and_mutations_hold() {
+        assert_corpus_holds("answers", super::answers);
+    }
+
+    #[test]
+    fn reports_of_the_corpus_and_mutations_hold() {
+        assert_corpus_holds("reports", super::reports);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Loads a configuration document with its secrets, or returns all problems. The same step runs on every
 //! host, at start and on every reload.
 
-use config::{ADMIN_TOKEN, Config, KEY_PEPPER, Problems, Storage, secret_names};
+use config::{
+    ADMIN_TOKEN, Config, Consumer, KEY_PEPPER, MIN_TOKEN_BYTES, Problems, Storage, Warning,
+    secret_names,
+};
 use secret::{KeyDigest, Secret};
 
 use crate::auth::keys::Pepper;
@@ -17,22 +20,45 @@ pub(crate) struct LoadedConfig {
     pub secrets: GatewaySecrets,
 }
 
+/// Purpose of loading a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoadPurpose {
+    /// The document is new: a secret that is not set is a problem.
+    Check,
+    /// The document is served: a secret that is not set disables only what needs it.
+    Serve,
+}
+
+/// A shorter `KEY_PEPPER` can be guessed by readers of the store.
+const MIN_PEPPER_BYTES: usize = 32;
+
 /// Parses a JSON document and fetches the secrets that it names. The outer error is a failure of the
 /// host: the document was not judged.
 pub(crate) async fn load_config(
     settings: &impl Settings,
     document: &str,
+    purpose: LoadPurpose,
 ) -> Result<Result<LoadedConfig, Problems>, HostError> {
     let found = fetch_secrets(settings, secret_names(document)).await?;
     let secrets = |name: &str| find_secret(&found, name);
-    let config = match Config::from_json(document, &secrets) {
+    let parsed = match purpose {
+        LoadPurpose::Check => Config::from_json(document, &secrets),
+        LoadPurpose::Serve => Config::from_json_to_serve(document, &secrets),
+    };
+    let mut config = match parsed {
         Ok(config) => config,
         Err(problems) => return Ok(Err(problems)),
     };
     if let Err(problems) = settings.use_storage(&config.storage) {
         return Ok(Err(problems));
     }
-    Ok(Ok(LoadedConfig { config, secrets: GatewaySecrets::lookup(&secrets) }))
+    config.warnings.extend(short_secrets(&secrets));
+    let secrets = GatewaySecrets::lookup(&secrets);
+    if let Some(token) = &secrets.admin_token {
+        let shared = shared_token(&config, token);
+        config.warnings.extend(shared);
+    }
+    Ok(Ok(LoadedConfig { config, secrets }))
 }
 
 /// Tells the host where the deployed document keeps ledger and store, before anything is read from them.
@@ -66,6 +92,32 @@ fn find_secret(found: &[(String, Secret)], name: &str) -> Option<Secret> {
     found.iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone())
 }
 
+/// Warnings of the gateway's own secrets that are short enough to be guessed.
+pub fn short_secrets(secrets: &dyn Fn(&str) -> Option<Secret>) -> Vec<Warning> {
+    let bounds = [(ADMIN_TOKEN, MIN_TOKEN_BYTES), (KEY_PEPPER, MIN_PEPPER_BYTES)];
+    let warning = |(name, min): (&str, usize)| {
+        let length = secrets(name)?.reveal().len();
+        let message =
+            format!("the secret has {length} bytes and can be guessed: use {min} random ones");
+        (1..min).contains(&length).then(|| Warning { path: name.to_owned(), message })
+    };
+    bounds.into_iter().filter_map(warning).collect()
+}
+
+/// Warnings of consumers whose key is `ADMIN_TOKEN`: every application with the key is an owner.
+fn shared_token(config: &Config, token: &KeyDigest) -> Vec<Warning> {
+    let has_token =
+        |consumer: &&Consumer| consumer.keys.iter().any(|key| key.matches(token).into());
+    let warning = |consumer: &Consumer| Warning {
+        path: ADMIN_TOKEN.to_owned(),
+        message: format!(
+            "a key of the consumer {} has the same value: set another one",
+            consumer.id
+        ),
+    };
+    config.consumers.iter().filter(has_token).map(warning).collect()
+}
+
 /// Secrets with fixed names, which no document refers to.
 #[derive(Debug, Default)]
 pub struct GatewaySecrets {
@@ -88,11 +140,12 @@ impl GatewaySecrets {
 
 #[cfg(test)]
 mod tests {
-    use config::secret_names;
+    use config::{Config, secret_names};
+    use secret::{KeyDigest, Secret};
 
     use crate::testing::fake_host::{FakeHost, block_on};
 
-    use super::load_config;
+    use super::{LoadPurpose, load_config, shared_token, short_secrets};
 
     const DOCUMENT: &str = r#"{
         "auth": { "required": false },
@@ -100,21 +153,75 @@ mod tests {
         "routes": [{ "id": "chat", "models": ["*"], "targets": [{ "provider": "openai" }] }]
     }"#;
 
-    fn problems(document: &str) -> Option<String> {
-        let read =
-            block_on(load_config(&FakeHost::new(), document)).expect("the settings are there");
-        read.err().map(|problems| problems.to_string())
+    fn load(document: &str, purpose: LoadPurpose) -> Result<Config, String> {
+        let read = block_on(load_config(&FakeHost::new(), document, purpose));
+        let read = read.expect("the settings are there");
+        read.map(|loaded| loaded.config).map_err(|problems| problems.to_string())
     }
 
     #[test]
     fn secret_names_document_lists_every_requested_secret() {
         let names = secret_names(DOCUMENT);
         assert_eq!(names, ["KEY_PEPPER", "ADMIN_TOKEN", "FIRST", "SECOND"]);
-        assert_eq!(problems(DOCUMENT), None);
-        let missing = problems(&DOCUMENT.replace("SECOND", "MISSING")).expect("it is not set");
+        assert!(load(DOCUMENT, LoadPurpose::Check).is_ok());
+        let missing = load(&DOCUMENT.replace("SECOND", "MISSING"), LoadPurpose::Check);
+        let missing = missing.expect_err("it is not set");
         assert!(
             missing.contains("providers[0].keys[1]") && missing.contains("MISSING"),
             "{missing}"
         );
+    }
+
+    #[test]
+    fn missing_secret_disables_only_what_needs_it() {
+        let serve = |document: &str| {
+            let config = load(document, LoadPurpose::Serve).expect("it can be served");
+            let named = config.warnings.iter().map(ToString::to_string);
+            let named: Vec<String> = named.filter(|line| line.contains("MISSING")).collect();
+            (config, named)
+        };
+        let (config, named) = serve(&DOCUMENT.replace("SECOND", "MISSING"));
+        assert_eq!((config.providers[0].keys.len(), config.providers[0].lacks_keys), (2, false));
+        assert!(named[0].starts_with("providers[0].keys[1]: the secret MISSING"), "{named:?}");
+        let all = DOCUMENT.replace("FIRST", "MISSING").replace("SECOND", "MISSING");
+        let (config, named) = serve(&all);
+        assert_eq!((config.providers[0].keys.len(), config.providers[0].lacks_keys), (0, true));
+        assert_eq!(named.len(), 3);
+        let others = r#""consumers": [{ "id": "app", "keys": ["secret:MISSING"] }],
+            "admin": { "operators": [{ "name": "ann", "token": "secret:MISSING", "role": "viewer" }] },
+            "routes""#;
+        let (config, named) = serve(&DOCUMENT.replace("\"routes\"", others));
+        assert!(config.consumers[0].keys.is_empty() && config.operators.is_empty());
+        assert_eq!(named.len(), 2, "{named:?}");
+    }
+
+    #[test]
+    fn secret_written_in_clear_is_a_problem_in_a_served_document_too() {
+        let clear = DOCUMENT.replace("secret:SECOND", "sk-clear");
+        assert!(load(&clear, LoadPurpose::Serve).is_err());
+    }
+
+    #[test]
+    fn consumer_with_the_admin_token_as_key_gets_a_warning() {
+        let document = DOCUMENT.replace(
+            "\"routes\"",
+            r#""consumers": [{ "id": "app", "keys": ["secret:APP"] }], "routes""#,
+        );
+        let config = load(&document, LoadPurpose::Check).expect("it is right");
+        assert!(shared_token(&config, &KeyDigest::new("another")).is_empty());
+        let found = shared_token(&config, &KeyDigest::new("APP"));
+        assert!(found.len() == 1 && found[0].message.contains("consumer app"), "{found:?}");
+    }
+
+    #[test]
+    fn short_own_secrets_get_a_warning() {
+        let found = |bytes: usize| {
+            let warnings = short_secrets(&|_| Some(Secret::new(&"x".repeat(bytes))));
+            warnings.into_iter().map(|warning| warning.path).collect::<Vec<_>>()
+        };
+        assert_eq!(found(0), [""; 0]);
+        assert_eq!(found(23), ["ADMIN_TOKEN", "KEY_PEPPER"]);
+        assert_eq!(found(24), ["KEY_PEPPER"]);
+        assert_eq!(found(32), [""; 0]);
     }
 }

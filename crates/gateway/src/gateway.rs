@@ -16,6 +16,7 @@ use crate::guards::word_lists::WordLists;
 use crate::history::load::ConversationStore;
 use crate::host::recent_writes::RecentWrites;
 use crate::limits::local_state::LimiterState;
+use crate::request::body_budget::BodyBudget;
 use crate::telemetry::otlp::exporter::OtlpExporter;
 use crate::telemetry::record_sinks::RecordSinks;
 use crate::telemetry::usage::aggregator::UsageAggregator;
@@ -35,6 +36,7 @@ pub struct Gateway {
     word_lists: Rc<WordLists>,
     recent_writes: Rc<RecentWrites>,
     single_flight: Rc<SingleFlight>,
+    body_budget: Rc<BodyBudget>,
 }
 
 impl Gateway {
@@ -52,6 +54,7 @@ impl Gateway {
             word_lists: Rc::default(),
             recent_writes: Rc::default(),
             single_flight: Rc::default(),
+            body_budget: Rc::default(),
         })
     }
 
@@ -72,6 +75,7 @@ impl Gateway {
             word_lists: Rc::clone(&self.word_lists),
             recent_writes: Rc::clone(&self.recent_writes),
             single_flight: Rc::clone(&self.single_flight),
+            body_budget: Rc::clone(&self.body_budget),
         })
     }
 
@@ -138,6 +142,11 @@ impl Gateway {
     /// State of the upstreams.
     pub(crate) fn upstreams(&self) -> &Rc<Upstreams> {
         &self.upstreams
+    }
+
+    /// Bytes of request bodies in flight.
+    pub(crate) fn body_budget(&self) -> &Rc<BodyBudget> {
+        &self.body_budget
     }
 
     /// Leases, and local counters for an unavailable ledger.

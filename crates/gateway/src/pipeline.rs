@@ -6,7 +6,7 @@ use http::request::Parts;
 
 use crate::auth::access;
 use crate::cache::lookup::{self, CacheLookup, CacheRequest};
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::gateway::Gateway;
 use crate::guards::pipeline::GuardPipeline;
 use crate::history::load;
@@ -18,13 +18,15 @@ use crate::request::client_ip;
 use crate::request::cors::Cors;
 use crate::request::endpoint::{ApiEndpoint, GatewayEndpoint};
 use crate::request::parse::ParsedRequest;
+use crate::request::read_body::{self, BodyBounds};
 use crate::request::request_id;
 use crate::response::recorder::Retention;
-use crate::response::{self, Reply, ServedAnswer};
+use crate::response::{self, Reply, ServedAnswer, models};
 use crate::routing::plan::{MatchedRoute, TargetPlan};
 use crate::telemetry::otlp::TraceContext;
 use crate::telemetry::request_scope::RequestScope;
 use crate::telemetry::transcript::Transcript;
+use crate::upstream::caller_upstreams::CallerUpstreams;
 use crate::upstream::dispatch::Dispatcher;
 
 impl Gateway {
@@ -57,7 +59,7 @@ impl Gateway {
         self: &Rc<Self>,
         host: P,
         parts: Parts,
-        body: Body,
+        mut body: Body,
     ) -> http::Response<Body> {
         let api = match GatewayEndpoint::parse(&parts.method, parts.uri.path()) {
             // Without a record: a load balancer's health check is no caller's request.
@@ -71,10 +73,13 @@ impl Gateway {
         let trace = self.start_trace(&host, &parts);
         let mut scope = RequestScope::open(self.record_sinks(), host.clone(), id, trace);
         let result = match api {
-            Ok(api) => run(self, api, &parts, body, &mut scope).await,
+            Ok(api) => run(self, api, &parts, &mut body, &mut scope).await,
             Err(refusal) => Err(refusal.into()),
         };
-        response::strip_body_for_head(&parts.method, response::into_response(result, host, scope))
+        let response = response::into_response(result, host.clone(), scope);
+        // Without a wait, unless a refusal left a part of the body unread.
+        read_body::drain_body(&host, &parts.headers, &mut body).await;
+        response::strip_body_for_head(&parts.method, response)
     }
 }
 
@@ -84,7 +89,7 @@ pub(crate) async fn run<P: Host>(
     gateway: &Gateway,
     api: ApiEndpoint,
     parts: &Parts,
-    body: Body,
+    body: &mut Body,
     scope: &mut RequestScope<P>,
 ) -> Result<Reply<P>, Error> {
     let host = &scope.host().clone();
@@ -98,16 +103,29 @@ pub(crate) async fn run<P: Host>(
     let caller = gateway.authenticator().authenticate(host, headers).await?;
     scope.authenticated(&caller, api.operation());
     access::check_caller_ip(&caller, client_ip)?;
-    let endpoint = match api {
-        ApiEndpoint::Models => return Ok(Reply::models(config, &caller)),
-        ApiEndpoint::Inference(endpoint) => endpoint,
+    let endpoint = match &api {
+        ApiEndpoint::Models => return Ok(Reply::Models(models::list(config, &caller))),
+        ApiEndpoint::Model(id) => return Ok(Reply::Models(models::model(config, &caller, id)?)),
+        ApiEndpoint::Inference { endpoint, deployment } => (*endpoint, deployment.as_deref()),
     };
 
     // The body is parsed only once; later steps work on ranges of it.
-    let mut request = ParsedRequest::read(endpoint, headers, body, config.server.max_body).await?;
+    let bounds = BodyBounds {
+        max_bytes: config.server.max_body,
+        // The route stands in the body, so the longest time that any of them allows bounds it.
+        deadline: scope.began() + access::max_total_time(config, &caller),
+        budget: gateway.body_budget(),
+    };
+    let received = read_body::read_json_body(host, headers, body, bounds).await?;
+    let size = received.bytes.len();
+    let (endpoint, deployment) = endpoint;
+    let mut request = ParsedRequest::parse(endpoint, deployment, received)?;
     scope.parsed(request.fields());
     // The route comes next, because permissions name routes.
     let matched = MatchedRoute::lookup(config, &caller, &request.fields().model)?;
+    if host.now() >= scope.began() + matched.route.timeouts.total {
+        return Err(Refusal::BodyTimeout { received: size }.into());
+    }
     // The history comes before all steps that read the conversation.
     let conversations = gateway.conversation_store();
     let conversation =
@@ -118,7 +136,7 @@ pub(crate) async fn run<P: Host>(
     }
     let (request, conversation) = (request, conversation.map(Box::new));
 
-    let upstreams = gateway.upstreams();
+    let upstreams = CallerUpstreams::new(gateway.upstreams(), caller.authenticated_id());
     let now_and_entropy = (host.now(), host.entropy());
     let plan = TargetPlan::select(
         config,
@@ -126,7 +144,7 @@ pub(crate) async fn run<P: Host>(
         &caller,
         &request,
         headers,
-        &**upstreams,
+        &upstreams,
         now_and_entropy,
     )?;
     scope.routed(matched.route, config.models.has_exact(&request.fields().model));
@@ -195,7 +213,7 @@ pub(crate) async fn run<P: Host>(
     let dispatcher = Dispatcher {
         host,
         config,
-        upstreams,
+        upstreams: &upstreams,
         request: masked.as_ref().unwrap_or(&request),
         plan: &plan,
         max_output_tokens,
@@ -210,4 +228,96 @@ pub(crate) async fn run<P: Host>(
     let guards = guards.filter(|_| guards_stream).map(|guards| (guards, endpoint));
     let retention = Retention { slot, conversation };
     Ok(Reply::Answer(ServedAnswer { answer, timeouts: matched.route.timeouts, guards, retention }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use config::Config;
+    use http::StatusCode;
+    use secret::Secret;
+
+    use crate::config_loader::GatewaySecrets;
+    use crate::gateway::Gateway;
+    use crate::host::body::Body;
+    use crate::request::body_budget::MAX_BODY_BYTES_IN_FLIGHT;
+    use crate::testing::fake_host::{FakeHost, block_on};
+    use crate::testing::pieces::Pieces;
+
+    const DOCUMENT: &str = r#"{
+        "server": { "max_body": "64KiB" },
+        "providers": [{ "id": "openai", "keys": ["secret:KEY"] }],
+        "routes": [{ "id": "chat", "models": ["*"], "targets": [{ "provider": "openai" }],
+            "timeouts": { "total": "20s" } }],
+        "consumers": [{ "id": "app", "keys": ["secret:APP"] }]
+    }"#;
+
+    fn gateway() -> Rc<Gateway> {
+        let config = Config::from_json(DOCUMENT, &|name| Some(Secret::new(name)));
+        Gateway::new(config.expect("the document is right"), GatewaySecrets::default())
+    }
+
+    /// Sends a chat with this path, key, and body; returns the status and the error's code.
+    fn send(
+        gateway: &Rc<Gateway>,
+        host: &FakeHost,
+        (path, key): (&str, &str),
+        body: Body,
+    ) -> (StatusCode, String) {
+        let request = http::Request::builder().method("POST").uri(path);
+        let request = request.header("authorization", format!("Bearer {key}")).body(body);
+        let response = block_on(gateway.handle(host.clone(), request.expect("a request")));
+        let status = response.status();
+        let retries = response.headers().contains_key("retry-after");
+        assert_eq!(retries, status == StatusCode::SERVICE_UNAVAILABLE);
+        let body = block_on(response.into_body().collect(1 << 20)).expect("a whole body");
+        let error: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        (status, error["error"]["code"].as_str().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn body_that_never_ends_is_answered_when_the_total_time_is_up() {
+        let (gateway, host) = (gateway(), FakeHost::new());
+        let pieces = Pieces { size: 1, count: 1_000, every: Duration::from_secs(5), ends: true };
+        let (body, read) = pieces.into_body(&host);
+        let (status, code) = send(&gateway, &host, ("/v1/chat/completions", "APP"), body);
+        assert_eq!((status, code.as_str()), (StatusCode::REQUEST_TIMEOUT, "request_timeout"));
+        assert_eq!(read.get(), 4);
+    }
+
+    #[test]
+    fn refusal_follows_the_end_of_the_body() {
+        for (path, key, expected) in [
+            ("/v1/chat/completions", "wrong", "invalid_api_key"),
+            ("/v1/files", "APP", "unknown_url"),
+            ("/v1/messages", "APP", ""),
+            ("/v1/models", "APP", "method_not_allowed"),
+            ("/v1/chat/completions", "APP", "request_too_large"),
+        ] {
+            let (gateway, host) = (gateway(), FakeHost::new());
+            let pieces = Pieces { size: 1 << 16, count: 100, every: Duration::ZERO, ends: true };
+            let (body, read) = pieces.into_body(&host);
+            assert_eq!(send(&gateway, &host, (path, key), body).1, expected, "{path}");
+            assert_eq!(read.get(), 100, "{path}: {expected}");
+        }
+    }
+
+    #[test]
+    fn body_beyond_the_budget_of_the_isolate_is_refused() {
+        let (gateway, host) = (gateway(), FakeHost::new());
+        let mut others = gateway.body_budget().permit();
+        others.grow(MAX_BODY_BYTES_IN_FLIGHT).expect("they are alone");
+        let pieces = Pieces { size: 1_000, count: 3, every: Duration::ZERO, ends: true };
+        let chat = ("/v1/chat/completions", "APP");
+        let (status, code) = send(&gateway, &host, chat, pieces.into_body(&host).0);
+        assert_eq!((status, code.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "overloaded"));
+        drop(others);
+        let (_, code) = send(&gateway, &host, chat, pieces.into_body(&host).0);
+        assert_eq!(code, "invalid_json");
+        let mut all = gateway.body_budget().permit();
+        // A permit that is alone may exceed the budget: no request holds bytes any more.
+        assert_eq!(all.grow(MAX_BODY_BYTES_IN_FLIGHT + 1), Ok(()));
+    }
 }

@@ -2,6 +2,7 @@
 //! content only if the route says so.
 
 use civil_time::Timestamp;
+use config::ModelPrice;
 use openai::Tokens;
 use serde::Serialize;
 
@@ -23,6 +24,9 @@ pub struct Record {
     pub consumer: Option<String>,
     /// The consumer's group.
     pub group: Option<String>,
+    /// The place of the key, as `[auth] sources` names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_source: Option<String>,
     /// The route of the model.
     pub route: Option<String>,
     /// The model that the caller named.
@@ -129,6 +133,11 @@ pub enum Outcome {
 }
 
 impl Record {
+    /// Tokens by estimate that calls cost whose answers were not used; part of the input tokens.
+    pub(crate) fn lost_tokens(&self) -> u64 {
+        self.attempts.iter().filter_map(|attempt| attempt.tokens).fold(0, u64::saturating_add)
+    }
+
     /// Whether the model's name is not just made up by the caller: a route has it, or a target has
     /// answered to it.
     pub(crate) fn has_known_model(&self) -> bool {
@@ -165,13 +174,25 @@ pub struct Attempt {
     pub result: &'static str,
     /// The HTTP status; `None` without a response.
     pub status: Option<u16>,
-    /// The host's reason for a failed connection.
+    /// The host's reason for a failed connection, or the name of the provider's error.
     pub detail: Option<String>,
+    /// `stream_to_json` or `json_to_stream` if the answer had another form than the caller asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub converted: Option<&'static str>,
     /// Duration in milliseconds, for a stream until its first content.
     pub ms: u64,
+    /// Tokens of the prompt by estimate that are charged for a call whose answer was not used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
     /// Start of the call.
     #[serde(skip)]
     pub began: Timestamp,
+    /// Tokens of the prompt by estimate.
+    #[serde(skip)]
+    pub prompt_tokens: u64,
+    /// Price at the target.
+    #[serde(skip)]
+    pub price: Option<ModelPrice>,
 }
 
 /// Purpose of a call to an upstream.
@@ -195,6 +216,11 @@ pub(crate) const ABANDONED: &str = "abandoned";
 pub(crate) const ANSWERED: &str = "answered";
 /// The result of a call that was answered with the caller's own mistake.
 pub(crate) const CALLERS_FAULT: &str = "callers_fault";
+/// The result of a call without an answer in time.
+pub(crate) const TIMEOUT: &str = "timeout";
+/// The results of calls that the provider has refused, whatever the status.
+pub(crate) const REFUSALS: [&str; 5] =
+    ["429", "key_refused", "model_refused", "quota_exhausted", "unavailable"];
 /// The result of a call that was canceled because a concurrent one was faster.
 pub(crate) const HEDGED_OUT: &str = "hedged_out";
 
@@ -207,11 +233,41 @@ impl Attempt {
         now: Timestamp,
     ) -> Self {
         let (result, status, detail) = (ABANDONED, None, None);
-        Self { target, key, kind, result, status, detail, ms: 0, began: now }
+        let (tokens, prompt_tokens, price) = (None, 0, None);
+        let (ms, began, converted) = (0, now, None);
+        Self {
+            target,
+            key,
+            kind,
+            result,
+            status,
+            detail,
+            converted,
+            ms,
+            tokens,
+            began,
+            prompt_tokens,
+            price,
+        }
     }
 
-    /// Whether the upstream may bill the call: it is not known to have failed.
-    pub(crate) fn may_cost(&self) -> bool {
-        matches!(self.result, ABANDONED | ANSWERED | CALLERS_FAULT)
+    /// Whether the call counts as a request: the upstream has answered it, or may bill it.
+    pub(crate) fn counts(&self) -> bool {
+        matches!(self.result, ANSWERED | CALLERS_FAULT) || self.is_lost()
+    }
+
+    /// Whether the upstream may bill the call although its answer was not used: it has the prompt
+    /// and did not refuse it. A failed connection and an error status are free; the timeout of a
+    /// gateway before the model is not, since the model may have computed. A hedge that lost is the
+    /// gateway's own decision, and not charged to the caller.
+    pub(crate) fn is_lost(&self) -> bool {
+        match (self.result, self.status) {
+            (ANSWERED | CALLERS_FAULT | HEDGED_OUT, _) => false,
+            // Some providers refuse with a success status.
+            (result, Some(200..=299)) if REFUSALS.contains(&result) => false,
+            (_, Some(200..=299 | 504 | 524)) => true,
+            (_, Some(_)) => false,
+            (result, None) => matches!(result, ABANDONED | TIMEOUT),
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::host::Host;
 use crate::host::body::Body;
 use crate::live_config::{ReloadingGateway, VersionInfo};
 use crate::request::endpoint::is_health_check;
+use crate::request::read_body;
 use crate::response::json::json_response;
 
 /// Serves requests with the configuration version in force. A host creates one and keeps it; clones
@@ -35,7 +36,11 @@ impl Service {
         };
         match current {
             Some(gateway) => dispatch(&gateway, Some(&self.reloading_gateway), host, request).await,
-            None => unavailable_response(),
+            None => {
+                let (parts, mut body) = request.into_parts();
+                read_body::drain_body(&host, &parts.headers, &mut body).await;
+                unavailable_response()
+            }
         }
     }
 

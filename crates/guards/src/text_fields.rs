@@ -109,19 +109,24 @@ pub(super) fn edit_parts<'a>(
     parts: impl IntoIterator<Item = (usize, &'a mut EditableText)>,
     edits: &[Edit],
 ) {
-    let mut placed = vec![false; edits.len()];
+    // The first edit that does not end before the part, and whether its replacement was placed. Parts
+    // and edits are in order, so each is visited once, except for edits that span parts.
+    let (mut next, mut is_placed) = (0, false);
     for (start, part) in parts {
-        let whole = start..start + part.text().len();
+        let end = start + part.text().len();
         let mut own = Edits::default();
-        for (edit, placed) in edits.iter().zip(&mut placed) {
-            let from = edit.at.start.clamp(whole.start, whole.end) - start;
-            let to = edit.at.end.clamp(whole.start, whole.end) - start;
+        while let Some(edit) = edits.get(next).filter(|edit| edit.at.start < end) {
+            let (from, to) = (edit.at.start.max(start), edit.at.end.min(end));
             // An empty edit belongs to the part that contains it.
-            let is_here = from < to || (edit.at.is_empty() && whole.contains(&edit.at.start));
-            if is_here {
-                let is_first = !std::mem::replace(placed, true);
-                own.replace(from..to, if is_first { edit.text.as_str() } else { "" });
+            if from < to || (edit.at.is_empty() && edit.at.start >= start) {
+                let text = if is_placed { "" } else { edit.text.as_str() };
+                own.replace(from - start..to - start, text);
+                is_placed = true;
             }
+            if edit.at.end > end {
+                break;
+            }
+            (next, is_placed) = (next + 1, false);
         }
         if !own.is_empty() {
             part.field.text = own.apply_to_text(part.text()).into();
@@ -154,7 +159,8 @@ pub(super) fn write_changed(
 
 #[cfg(test)]
 mod tests {
-    use openai::{answer_texts, texts_in_answer};
+    use openai::{MessageRole, TextField, answer_texts, texts_in_answer};
+    use proptest::prelude::*;
 
     use crate::Edit;
 
@@ -204,5 +210,55 @@ mod tests {
         text_fields.apply_edits(0, &[edit(&text, "ne\nt", "X")]);
         let written = text_fields.write_body(body.as_bytes()).expect("it was changed");
         assert_eq!(written, r#"{"choices":[{"delta":{"a":"oX","b":"wo"}}]}"#);
+    }
+
+    /// Texts of a body that is not JSON.
+    fn fields(texts: &[String]) -> TextFields {
+        let field = |(at, text): (usize, &String)| TextField {
+            role: MessageRole::User,
+            channel: String::new(),
+            text: text.clone().into(),
+            at: at..at,
+        };
+        TextFields::new(texts.iter().enumerate().map(field))
+    }
+
+    proptest! {
+        /// The texts change as if they were one text, except that an edit over several of them leaves
+        /// the line feeds between them.
+        #[test]
+        fn edits_of_texts_are_those_of_the_joined_text(
+            texts in prop::collection::vec("[aé]{1,4}", 1..6),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        ) {
+            let mut text_fields = fields(&texts);
+            let joined = text_fields.text();
+            let borders: Vec<usize> =
+                joined.char_indices().map(|(at, _)| at).chain([joined.len()]).collect();
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| borders[cut.index(borders.len())]).collect();
+            cuts.sort_unstable();
+            let edits: Vec<Edit> = cuts
+                .chunks_exact(2)
+                .filter(|pair| pair[0] < pair[1])
+                .map(|pair| Edit { at: pair[0]..pair[1], text: "X".to_owned() })
+                .collect();
+            text_fields.apply_edits(0, &edits);
+            let (mut expected, mut end) = (String::new(), 0);
+            for edit in &edits {
+                expected.push_str(&joined[end..edit.at.start]);
+                let (cut, mut is_placed) = (&joined[edit.at.clone()], false);
+                // The replacement is in the first text that loses a part.
+                for letter in cut.chars() {
+                    match letter {
+                        '\n' => expected.push('\n'),
+                        _ if !std::mem::replace(&mut is_placed, true) => expected.push('X'),
+                        _ => {}
+                    }
+                }
+                end = edit.at.end;
+            }
+            expected.push_str(&joined[end..]);
+            prop_assert_eq!(text_fields.text(), expected);
+        }
     }
 }

@@ -98,6 +98,8 @@ pub enum Verdict {
     Mask(Vec<Edit>, Vec<Finding>),
     /// The text must not pass, for these reasons; never empty.
     Block(Vec<Finding>),
+    /// The text must not pass: it has more to mask than [`MAX_MATCHES`](crate::pii::MAX_MATCHES).
+    TooMany,
 }
 
 /// Replacement of a part of a text.

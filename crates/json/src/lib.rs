@@ -8,10 +8,12 @@ mod members;
 mod name;
 pub mod percent;
 mod reader;
+mod string;
 mod walk;
 
 pub use edits::{Edits, range_in};
-pub use members::Members;
+pub use members::{Members, last_member};
 pub use name::{MemberName, is_same_name};
 pub use reader::{from_bytes, from_text};
+pub use string::decode_string;
 pub use walk::{RawVisitor, walk_raw};

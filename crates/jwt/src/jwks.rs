@@ -21,7 +21,7 @@ const MAX_KEYS: usize = 64;
 
 /// Maximum number of keys that one token is verified with. A caller who omits the `kid` chooses the
 /// amount of work; issuers with many keys send a `kid`.
-const MAX_KEYS_TRIED: usize = 16;
+const MAX_KEYS_TRIED: usize = 4;
 
 /// Minimum length of a shared secret, in bytes (RFC 7518, section 3.2).
 const MIN_SECRET_BYTES: usize = 32;

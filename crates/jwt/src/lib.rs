@@ -27,7 +27,7 @@ use self::token::Token;
 /// Verifies the signature, `iss`, `aud`, `nbf`, and the required `exp`, in this order, and returns
 /// the claims.
 ///
-/// A token without a `kid` is verified with at most 16 keys of its algorithm.
+/// A token without a `kid` is verified with at most 4 keys of its algorithm.
 pub fn verify(
     token: &str,
     keys: &KeySet,

@@ -6,13 +6,15 @@ use civil_time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::operation::{AccountBalance, BalanceChange, Rule, Window};
-use super::sliding_window::SlidingWindow;
+use super::window_usage::WindowUsage;
 
 /// Time for which a processed report or correction is remembered. A sender that missed the reply
 /// repeats the operation within this time.
 const DEDUP_RETENTION: Duration = Duration::from_secs(60);
 /// Maximum number of remembered operations; the oldest is dropped first.
 const MAX_PROCESSED: usize = 64;
+/// Time after which a request may ask again for an amount that is only reserved.
+const RESERVATION_RETRY: Duration = Duration::from_secs(2);
 /// A fixed window that starts later than this from now comes from a wrong clock.
 const MAX_CLOCK_AHEAD: Duration = Duration::from_secs(60 * 60);
 
@@ -29,21 +31,6 @@ pub(super) struct Account {
     /// Adjustment of the rule's maximum; negative if it is lowered.
     #[serde(default, skip_serializing_if = "is_zero")]
     extra: i64,
-}
-
-/// Spent amounts that still count. A reservation for one request counts as spent from its first
-/// moment, since a rate limits the requests that begin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum WindowUsage {
-    Sliding(SlidingWindow),
-    #[serde(rename = "stretch")]
-    Fixed {
-        start: Timestamp,
-        end: Timestamp,
-        used: u64,
-    },
-    Total(u64),
 }
 
 /// A processed report of a lease that is closed, or a processed correction.
@@ -81,6 +68,27 @@ impl HeldAmount {
             HeldKind::Lease { reported } => self.amount.saturating_sub(reported),
         }
     }
+
+    /// The amount of a reservation for one request.
+    fn reserved(&self) -> u64 {
+        match self.kind {
+            HeldKind::Reservation { .. } => self.amount,
+            HeldKind::Lease { .. } => 0,
+        }
+    }
+}
+
+/// The time at which amounts that return add up to `missing`; `None` if they never do.
+fn first_with(
+    mut missing: u64,
+    returns: impl Iterator<Item = (Timestamp, u64)>,
+) -> Option<Timestamp> {
+    let mut returns: Vec<(Timestamp, u64)> = returns.collect();
+    returns.sort_unstable();
+    returns.into_iter().find_map(|(at, amount)| {
+        missing = missing.saturating_sub(amount);
+        (missing == 0).then_some(at)
+    })
 }
 
 impl Account {
@@ -192,10 +200,7 @@ impl Account {
             self.held.iter().fold(0, |sum: u64, held| sum.saturating_add(of(held)))
         };
         let unreported = sum(HeldAmount::unreported);
-        let reserved = sum(|held| match held.kind {
-            HeldKind::Reservation { .. } => held.amount,
-            HeldKind::Lease { .. } => 0,
-        });
+        let reserved = sum(HeldAmount::reserved);
         let spent = self.spent.sum();
         let held_until =
             self.held.iter().filter(|held| held.unreported() > 0).map(|held| held.until);
@@ -216,31 +221,37 @@ impl Account {
         }
     }
 
-    /// Milliseconds until `amount` is available if no other request takes any; `None` if never
+    /// Milliseconds until `amount` may be available if no other request takes any; `None` if never
     /// without an adjustment.
     pub(super) fn wait_millis(&self, rule: Rule, amount: u64, now: Timestamp) -> Option<u64> {
         let balance = self.balance(rule, now);
         if amount > balance.max {
             return None;
         }
-        let mut missing = amount.saturating_sub(balance.left());
+        let missing = amount.saturating_sub(balance.left());
         if missing == 0 {
             return Some(0);
         }
         let leases = self.held.iter().map(|held| (held.until, held.unreported()));
-        let mut returns: Vec<(Timestamp, u64)> = match &self.spent {
-            WindowUsage::Sliding(slots) => slots.expirations().chain(leases).collect(),
-            WindowUsage::Fixed { end, used, .. } => leases.chain([(*end, *used)]).collect(),
-            WindowUsage::Total(_) => leases.collect(),
+        let mut spent: Vec<(Timestamp, u64)> = match &self.spent {
+            WindowUsage::Sliding(slots) => slots.expirations().collect(),
+            WindowUsage::Fixed { end, used, .. } => vec![(*end, *used)],
+            WindowUsage::Total(_) => Vec::new(),
         };
-        returns.sort_unstable();
-        for (at, amount) in returns {
-            missing = missing.saturating_sub(amount);
-            if missing == 0 {
-                return Some(millis(at, now));
-            }
+        let if_all_is_spent = first_with(missing, spent.iter().copied().chain(leases.clone()));
+        // A reservation is settled long before it expires, usually with less. It is in `spent`, too,
+        // as a rule among the latest amounts.
+        let mut reserved = self.held.iter().map(HeldAmount::reserved).fold(0, u64::saturating_add);
+        let soon = now + RESERVATION_RETRY;
+        let soon = self.held.iter().map(|held| (held.until.min(soon), held.reserved()));
+        for (_, amount) in spent.iter_mut().rev() {
+            let back = reserved.min(*amount);
+            *amount -= back;
+            reserved -= back;
         }
-        None
+        let if_all_returns = first_with(missing, spent.into_iter().chain(leases).chain(soon));
+        let waits = if_all_is_spent.into_iter().chain(if_all_returns);
+        waits.min().map(|at| millis(at, now))
     }
 
     /// Reserves an amount for one request.
@@ -339,39 +350,6 @@ impl Account {
     fn remove_held(&mut self, id: u64) -> Option<HeldAmount> {
         let at = self.held.iter().position(|held| held.id == id)?;
         Some(self.held.swap_remove(at))
-    }
-}
-
-impl WindowUsage {
-    fn new(window: Window) -> Self {
-        match window {
-            Window::Sliding(millis) => Self::Sliding(SlidingWindow::new(millis)),
-            Window::Fixed(start, end) => Self::Fixed { start, end, used: 0 },
-            Window::Total => Self::Total(0),
-        }
-    }
-
-    fn sum(&self) -> u64 {
-        match self {
-            Self::Sliding(slots) => slots.sum(),
-            Self::Fixed { used, .. } | Self::Total(used) => *used,
-        }
-    }
-
-    fn spend(&mut self, now: Timestamp, amount: u64) {
-        match self {
-            Self::Sliding(slots) => slots.spend(now, amount),
-            Self::Fixed { used, .. } | Self::Total(used) => *used = used.saturating_add(amount),
-        }
-    }
-
-    fn give_back(&mut self, at: Timestamp, amount: u64, now: Timestamp) {
-        match self {
-            Self::Sliding(slots) => slots.give_back(at, amount, now),
-            // A refund for yesterday does not add to today's budget.
-            Self::Fixed { start, .. } if at < *start => {}
-            Self::Fixed { used, .. } | Self::Total(used) => *used = used.saturating_sub(amount),
-        }
     }
 }
 

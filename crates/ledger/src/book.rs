@@ -7,7 +7,7 @@ use civil_time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
-use super::cardinality::CardinalityLimits;
+use super::cardinality::{CardinalityLimits, fold_key};
 use super::operation::{Denied, Grant, Hold, LedgerReply, Operation, Register, UsageRow, Window};
 use super::tally::UsageTotals;
 
@@ -283,11 +283,15 @@ impl Book {
 
     fn add_usage(&mut self, row: &UsageRow, limits: Option<CardinalityLimits>) {
         let mut name = format!("{USAGE_PREFIX}{}", row.key);
-        if let Some(limits) = limits
-            && !self.rows.contains_key(&name)
-        {
-            let known = self.rows.keys().filter_map(|name| name.strip_prefix(USAGE_PREFIX));
-            name = format!("{USAGE_PREFIX}{}", limits.limit_cardinality(known, &row.key));
+        if !self.rows.contains_key(&name) {
+            let key = match limits {
+                Some(limits) => {
+                    let known = self.rows.keys().filter_map(|name| name.strip_prefix(USAGE_PREFIX));
+                    limits.limit_cardinality(known, &row.key)
+                }
+                None => fold_key(&row.key, self.rows.len()),
+            };
+            name = format!("{USAGE_PREFIX}{key}");
         }
         match self.rows.get_mut(&name) {
             Some(BookRow::Usage { until, totals }) => {

@@ -67,6 +67,26 @@ impl CardinalityLimits {
     }
 }
 
+/// Rows of a book of usage totals that are kept as they are.
+const MAX_DETAILED_ROWS: usize = 2_000;
+/// Rows of a book of usage totals that are kept without their model.
+const MAX_CONSUMER_ROWS: usize = 3_000;
+/// Part of a key of usage totals that holds the model: `time|consumer|group|model|provider|route`.
+const MODEL_PART: usize = 3;
+
+/// The key for a new row of usage totals in a book of `rows` rows. Callers can make up models where
+/// an upstream answers to any name, and consumers where an issuer does: beyond a bound a new row has
+/// no model, and later only its time.
+pub(super) fn fold_key(key: &str, rows: usize) -> String {
+    let keeps = |part: usize| match part {
+        0 => true,
+        MODEL_PART => rows < MAX_DETAILED_ROWS,
+        _ => rows < MAX_CONSUMER_ROWS,
+    };
+    let parts = key.split('|').enumerate().map(|(at, part)| if keeps(at) { part } else { "" });
+    parts.collect::<Vec<_>>().join("|")
+}
+
 /// The labels of a name and their values, in order.
 pub fn labels(name: &str) -> impl Iterator<Item = (&str, &str)> {
     name.split('|').skip(1).filter_map(|part| part.split_once('='))
@@ -143,6 +163,31 @@ mod tests {
         let rows = vec![];
         book.apply(later, &Operation::AddUsage { id: 3, bounds: None, rows });
         assert_eq!(book.recent_usage_ids.len(), 1, "old ids are forgotten");
+    }
+
+    #[test]
+    fn usage_rows_of_a_book_are_bounded() {
+        let mut book = Book::default();
+        let mut add = |id: u64, key: String| {
+            let until = Timestamp::from_millis(NOW.as_millis() + 1);
+            let totals = UsageTotals { requests: 1, ..UsageTotals::default() };
+            let rows = vec![UsageRow { key, until, totals }];
+            book.apply(NOW, &Operation::AddUsage { id, bounds: None, rows });
+        };
+        for id in 0..5_000 {
+            add(id, format!("07|acme|gold|local/{id}|local|chat"));
+        }
+        for id in 5_000..10_000 {
+            add(id, format!("08|sub-{id}|gold|gpt|openai|chat"));
+        }
+        add(10_000, "07|acme|gold|local/3|local|chat".to_owned());
+        let rows = rows(&mut book);
+        assert_eq!(rows["07|acme|gold|local/3|local|chat"], 2);
+        assert_eq!(rows["07|acme|gold||local|chat"], 3_000);
+        assert_eq!(rows["08|sub-5000|gold||openai|chat"], 1);
+        assert_eq!(rows["08|||||"], 5_000 - 999);
+        assert_eq!(rows.len(), 3_001);
+        assert_eq!(rows.values().sum::<u64>(), 10_001);
     }
 
     proptest! {

@@ -28,6 +28,7 @@ mod sparse_counts;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod window_usage;
 
 pub use book::Book;
 pub use cardinality::CardinalityLimits;

@@ -35,6 +35,9 @@ pub struct UsageTotals {
     /// The part of `input` from a provider's cache.
     #[serde(skip_serializing_if = "is_zero")]
     pub cached: u64,
+    /// The part of `input` that was written to a provider's cache.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cache_write: u64,
     /// Answer tokens.
     #[serde(skip_serializing_if = "is_zero")]
     pub output: u64,
@@ -86,6 +89,7 @@ impl AddAssign<&Self> for UsageTotals {
             estimated,
             input,
             cached,
+            cache_write,
             output,
             reasoning,
             estimated_input,
@@ -107,6 +111,7 @@ impl AddAssign<&Self> for UsageTotals {
             (&mut self.estimated, estimated),
             (&mut self.input, input),
             (&mut self.cached, cached),
+            (&mut self.cache_write, cache_write),
             (&mut self.output, output),
             (&mut self.reasoning, reasoning),
             (&mut self.estimated_input, estimated_input),

@@ -1,10 +1,14 @@
 //! Answers that are not streams.
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use std::fmt;
+
+use json::MemberName;
+use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::choices::Choices;
+use crate::choices::{Choices, is_error};
+use crate::usage_dialects::container;
+use crate::usage_scanner::find_usage;
 use crate::{Endpoint, TextSize, Usage};
 
 /// Usage and size of a complete answer.
@@ -21,7 +25,7 @@ pub struct AnswerSummary {
 pub enum InvalidAnswer {
     /// Not JSON, or not an object.
     NotJson,
-    /// Error object.
+    /// Error object, or an answer that reports a failure.
     IsError,
     /// No `choices`, or no `data` for embeddings.
     Empty,
@@ -38,72 +42,99 @@ impl InvalidAnswer {
     }
 }
 
-#[derive(Deserialize)]
+/// Members of an answer that the gateway reads.
+#[derive(Default)]
 struct AnswerMembers<'a> {
-    #[serde(default)]
-    choices: Choices,
-    #[serde(borrow)]
+    choices: Option<Choices>,
     data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
+    usage: Option<Usage>,
     error: Option<&'a RawValue>,
+}
+
+struct AnswerVisitor;
+
+impl<'de> Visitor<'de> for AnswerVisitor {
+    type Value = AnswerMembers<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an answer")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut answer = AnswerMembers::default();
+        while let Some(MemberName(name)) = members.next_key::<MemberName<'de>>()? {
+            let is_repeated = match &*name {
+                "choices" => answer.choices.replace(members.next_value()?).is_some(),
+                "data" => answer.data.replace(members.next_value()?).is_some(),
+                "error" => answer.error.replace(members.next_value()?).is_some(),
+                name => {
+                    match container(name) {
+                        Some(container) => {
+                            let value: &RawValue = members.next_value()?;
+                            let found = Usage::parse_in(container, value.get());
+                            answer.usage = Usage::merge_options(answer.usage, found);
+                        }
+                        None => {
+                            members.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                    false
+                }
+            };
+            if is_repeated {
+                return Err(A::Error::custom("duplicate member"));
+            }
+        }
+        Ok(answer)
+    }
+}
+
+impl<'a> AnswerMembers<'a> {
+    fn parse(text: &'a str) -> serde_json::Result<Self> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let answer = deserializer.deserialize_map(AnswerVisitor)?;
+        deserializer.end()?;
+        Ok(answer)
+    }
 }
 
 impl AnswerSummary {
     /// Parses a body and verifies that it is an answer for this endpoint.
     pub fn parse(endpoint: Endpoint, body: &[u8]) -> Result<Self, InvalidAnswer> {
         let text = std::str::from_utf8(body).map_err(|_| InvalidAnswer::NotJson)?;
-        let Ok(members) = serde_json::from_str::<AnswerMembers<'_>>(text) else {
+        let Ok(members) = AnswerMembers::parse(text) else {
             // A duplicate member or a member of an unknown type. A JSON object may still be an
             // answer that the caller understands.
             let is_object = text.trim_start().starts_with('{');
             let is_json = is_object && serde_json::from_str::<IgnoredAny>(text).is_ok();
             let size = TextSize::measure_json(text);
             return if is_json {
-                Ok(Self { usage: None, text_size: size })
+                Ok(Self { usage: find_usage(body), text_size: size })
             } else {
                 Err(InvalidAnswer::NotJson)
             };
         };
+        let choices = members.choices.unwrap_or_default();
         let there = match endpoint {
-            Endpoint::ChatCompletions | Endpoint::Completions => members.choices.count > 0,
+            Endpoint::ChatCompletions | Endpoint::Completions => choices.count > 0,
             Endpoint::Embeddings => members.data.is_some_and(|data| data.get().starts_with('[')),
         };
+        // A failure in the shape of an answer is a failure.
+        if choices.has_failed || members.error.is_some_and(is_error) {
+            return Err(InvalidAnswer::IsError);
+        }
         if !there {
-            let is_error = members.error.is_some_and(|error| error.get() != "null");
-            return Err(if is_error { InvalidAnswer::IsError } else { InvalidAnswer::Empty });
+            return Err(InvalidAnswer::Empty);
         }
         Ok(Self {
-            usage: members.usage.map(RawValue::get).and_then(Usage::parse),
-            text_size: members.choices.text_size,
+            usage: Usage::merge_options(members.usage, choices.usage),
+            text_size: choices.text_size,
         })
     }
 }
 
-/// Reads the usage at the end of an answer whose beginning was not kept. Inside a text the quotes
-/// around the name are escaped, so that generated text is never taken for it.
-pub fn usage_at_end(end: &[u8]) -> Option<Usage> {
-    const NAME: &[u8] = b"\"usage\"";
-    let at = memchr::memmem::rfind(end, NAME)?;
-    let value = end[at + NAME.len()..].trim_ascii_start().strip_prefix(b":")?;
-    let mut values = serde_json::Deserializer::from_slice(value).into_iter::<&RawValue>();
-    Usage::parse(values.next()?.ok()?.get())
-}
-
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn usage_at_end_of_answer_is_found() {
-        let found = |end: &str| super::usage_at_end(end.as_bytes()).map(|usage| usage.output);
-        let usage = r#""usage" : {"prompt_tokens":1,"completion_tokens":2}"#;
-        assert_eq!(found(&format!("é\"}}],{usage},\"id\":1}}")), Some(2));
-        let quoted = usage.replace('"', "\\\"");
-        assert_eq!(found(&format!("{{\"text\":\"{quoted}\"}}")), None);
-        assert_eq!(found("\"usage\":null}"), None);
-        assert_eq!(found(""), None);
-    }
-
     use super::{AnswerSummary, InvalidAnswer};
     use crate::Endpoint::{ChatCompletions, Embeddings};
     use crate::{TextSize, Usage};
@@ -127,6 +158,18 @@ mod tests {
             (r#"{"choices":[{"mess"#, InvalidAnswer::NotJson),
             (r#"{"error":{"message":"no"}}"#, InvalidAnswer::IsError),
             (r#"{"choices":null,"base_resp":{"status_code":1004}}"#, InvalidAnswer::Empty),
+            (
+                r#"{"choices":[{"message":{"content":""},"finish_reason":"error"}],"usage":null}"#,
+                InvalidAnswer::IsError,
+            ),
+            (
+                r#"{"choices":[{"message":{"content":"a"}},{"error":{"code":502}}]}"#,
+                InvalidAnswer::IsError,
+            ),
+            (
+                r#"{"choices":[{"message":{"content":"a"}}],"error":{"message":"no"}}"#,
+                InvalidAnswer::IsError,
+            ),
         ] {
             assert_eq!(
                 AnswerSummary::parse(ChatCompletions, body.as_bytes()),
@@ -140,6 +183,7 @@ mod tests {
     fn odd_answers_are_accepted() {
         for body in [
             r#"{"choices":[{"message":{"content":"\ud83d"}}]}"#.to_owned(),
+            r#"{"choices":[{"message":{"content":"x"},"error":null}],"error":null}"#.to_owned(),
             r#"{"choices":[{"message":{"content":"x"}}],"usage":{},"usage":{}}"#.to_owned(),
             format!(
                 r#"{{"choices":[{{"message":{{"x":{}{}}}}}]}}"#,

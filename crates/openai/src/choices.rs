@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::value::RawValue;
 
 use crate::text_size::TextSize;
+use crate::usage::Usage;
 
 /// Members of one choice that the gateway reads.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -24,12 +25,32 @@ pub(crate) struct Choice<'a> {
     pub logprobs: Option<&'a RawValue>,
     #[serde(borrow)]
     pub finish_reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+/// Finish reasons of an answer that failed: OpenRouter and Mistral, DeepSeek, Zhipu, SGLang.
+const FAILURE_REASONS: [&str; 4] =
+    ["\"error\"", "\"insufficient_system_resource\"", "\"network_error\"", "\"abort\""];
+
+/// Whether the value of a member `error` is an error: some providers send an empty one with every
+/// answer.
+pub(crate) fn is_error(value: &RawValue) -> bool {
+    !matches!(value.get(), "null" | "false" | "\"\"" | "[]")
 }
 
 impl Choice<'_> {
     /// Whether the choice finishes here. Some providers send an empty reason with every chunk.
     pub(crate) fn is_finished(&self) -> bool {
         self.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\""))
+    }
+
+    /// Whether the choice reports a failure of the provider in place of its end.
+    fn has_failed(&self) -> bool {
+        self.finish_reason.is_some_and(|reason| FAILURE_REASONS.contains(&reason.get()))
+            || self.error.is_some_and(is_error)
     }
 }
 
@@ -169,6 +190,10 @@ pub(crate) struct Choices {
     pub text_size: TextSize,
     pub choices: ChoiceSet,
     pub finished_choices: ChoiceSet,
+    /// Whether a choice reports a failure of the provider.
+    pub has_failed: bool,
+    /// Usage that some providers put into a choice.
+    pub usage: Option<Usage>,
 }
 
 impl Choices {
@@ -194,6 +219,9 @@ impl Choices {
         if choice.is_finished() {
             self.finished_choices.insert(set);
         }
+        self.has_failed |= choice.has_failed();
+        let usage = choice.usage.and_then(|usage| Usage::parse(usage.get()));
+        self.usage = Usage::merge_options(self.usage, usage);
     }
 }
 

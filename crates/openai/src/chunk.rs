@@ -1,14 +1,18 @@
 //! Chunk of a streamed answer: reads only the members that steer the gateway.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
+use json::MemberName;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::choices::{ChoiceSet, ChoicesSeed, Sink};
+use crate::choices::{ChoiceSet, ChoicesSeed, Sink, is_error};
 use crate::text_size::TextSize;
 use crate::usage::Usage;
+use crate::usage_dialects::container;
+use crate::usage_scanner::find_usage;
 
 /// Content of the `data` of one event. Unknown members are skipped and members of a wrong type are
 /// no error: a new upstream feature must not end a stream.
@@ -25,7 +29,7 @@ pub struct Chunk {
     pub finished_choices: ChoiceSet,
     /// Usage reported by the provider.
     pub usage: Option<Usage>,
-    /// The chunk is an error object.
+    /// The chunk is an error object, or reports a failure in one of its choices.
     pub is_error: bool,
 }
 
@@ -43,28 +47,26 @@ impl Chunk {
 
     /// Describes data that is not a chunk. `None` if it is not JSON.
     ///
-    /// JSON of another shape counts as content, so that it passes. All its text counts, since text
-    /// that is delivered is charged.
+    /// JSON of another shape passes. It is content only if it has choices, which a client may
+    /// understand. All its text counts, since text that is delivered is charged.
     pub(crate) fn from_other_json(text: &str) -> Option<Self> {
         serde_json::from_str::<IgnoredAny>(text).ok().map(|_| Self {
-            has_content: true,
+            has_content: has_choices(text),
             text_size: TextSize::measure_json(text),
             choices: ChoiceSet::single(0),
+            usage: find_usage(text.as_bytes()),
             ..Self::default()
         })
     }
 }
 
-/// Name of a member.
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "lowercase")]
-enum ChunkMember {
-    Choices,
-    Usage,
-    Error,
-    Id,
-    #[serde(other)]
-    Other,
+/// Whether JSON is an object with at least one object in its `choices`.
+fn has_choices(text: &str) -> bool {
+    let Ok(members) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(text) else {
+        return false;
+    };
+    let list = members.get("choices").and_then(|choices| choices.get().strip_prefix('['));
+    list.is_some_and(|items| items.trim_start().starts_with('{'))
 }
 
 struct ChunkVisitor<'s, 'a>(Sink<'s, 'a>);
@@ -78,22 +80,26 @@ impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Chunk, A::Error> {
         let mut choices = None;
-        let (mut usage, mut is_error): (Option<&RawValue>, bool) = (None, false);
-        while let Some(member) = members.next_key()? {
-            match member {
-                ChunkMember::Choices if choices.is_none() => {
+        let (mut usage, mut has_error): (Option<Usage>, bool) = (None, false);
+        while let Some(MemberName(name)) = members.next_key::<MemberName<'de>>()? {
+            match (&*name, &mut self.0) {
+                ("choices", _) if choices.is_none() => {
                     choices = Some(members.next_value_seed(ChoicesSeed(&mut self.0))?);
                 }
                 // Readers disagree on which of two lists counts.
-                ChunkMember::Choices => return Err(A::Error::custom("duplicate choices")),
-                // A repetition must not keep guards from the texts of the choices.
-                ChunkMember::Usage => usage = members.next_value::<Option<_>>()?.or(usage),
-                ChunkMember::Error => {
-                    is_error |= members.next_value::<Option<&RawValue>>()?.is_some();
+                ("choices", _) => return Err(A::Error::custom("duplicate choices")),
+                ("error", _) => {
+                    has_error |= members.next_value::<Option<&RawValue>>()?.is_some_and(is_error);
                 }
-                ChunkMember::Id | ChunkMember::Other => match (&member, &mut self.0) {
-                    (ChunkMember::Id, Some(sink)) => sink.id(members.next_value()?),
-                    _ => {
+                ("id", Some(sink)) => sink.id(members.next_value()?),
+                (name, _) => match container(name) {
+                    // A repetition must not keep guards from the texts of the choices.
+                    Some(container) => {
+                        let value: &RawValue = members.next_value()?;
+                        let found = Usage::parse_in(container, value.get());
+                        usage = Usage::merge_options(usage, found);
+                    }
+                    None => {
                         members.next_value::<IgnoredAny>()?;
                     }
                 },
@@ -105,8 +111,8 @@ impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
             text_size: choices.text_size,
             choices: choices.choices,
             finished_choices: choices.finished_choices,
-            usage: usage.map(RawValue::get).and_then(Usage::parse),
-            is_error,
+            usage: Usage::merge_options(usage, choices.usage),
+            is_error: has_error || choices.has_failed,
         })
     }
 }
@@ -207,9 +213,45 @@ mod tests {
         );
         assert_chunk(&deep, plain());
         let size = TextSize::measure("soon");
+        assert_chunk(r#"{"choices":"soon"}"#, Chunk { text_size: size, ..plain() });
+        let usage = Some(Usage { input: 1, output: 2, ..Usage::default() });
         assert_chunk(
-            r#"{"choices":"soon"}"#,
-            Chunk { has_content: true, text_size: size, ..plain() },
+            r#"{"choices":[7],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+            Chunk { usage, text_size: TextSize::default(), ..plain() },
         );
+    }
+
+    #[test]
+    fn other_json_is_content_only_with_choices() {
+        for (data, expected) in [
+            ("null", false),
+            ("[]", false),
+            ("1", false),
+            (r#""text""#, false),
+            (r#"[{"choices":[{"delta":{"content":"x"}}]}]"#, false),
+            (r#"{"object":"ping"}"#, false),
+            (r#"{"choices":[7]}"#, false),
+            (r#"{"choices":[{"index":"0","delta":{"content":"x"}}]}"#, true),
+        ] {
+            let chunk = parse(data.as_bytes()).expect("JSON");
+            assert_eq!(chunk.has_content, expected, "{data}");
+        }
+    }
+
+    #[test]
+    fn failure_in_a_choice_is_an_error() {
+        for (choice, is_error) in [
+            (r#"{"delta":{"content":""},"finish_reason":"error"}"#, true),
+            (r#"{"delta":{},"finish_reason":"insufficient_system_resource"}"#, true),
+            (r#"{"delta":{},"finish_reason":"network_error"}"#, true),
+            (r#"{"delta":{"content":"x"},"error":{"code":502}}"#, true),
+            (r#"{"delta":{"content":"x"}},{"index":1,"error":"overloaded"}"#, true),
+            (r#"{"delta":{"content":"x"},"error":null,"finish_reason":null}"#, false),
+            (r#"{"delta":{"content":"x"},"error":""}"#, false),
+            (r#"{"delta":{"content":"\"error\""},"finish_reason":"stop"}"#, false),
+        ] {
+            let chunk = parse(format!("{{\"choices\":[{choice}]}}").as_bytes());
+            assert_eq!(chunk.expect("a chunk").is_error, is_error, "{choice}");
+        }
     }
 }

@@ -11,6 +11,8 @@ pub enum Invalid {
     NotAnObject,
     /// Required field is missing.
     Missing(&'static str),
+    /// A chat has `input` in place of `messages`, as requests of the Responses API have.
+    ResponsesForm,
     /// Field has a wrong value.
     Wrong {
         /// Name of the field.
@@ -20,6 +22,8 @@ pub enum Invalid {
     },
     /// Field that steers the gateway appears twice: JSON readers differ on which one counts.
     Twice(&'static str),
+    /// More members than any endpoint has.
+    TooManyMembers,
     /// Field that case-insensitive readers (Go's, for example) take for one that steers the
     /// gateway.
     Ambiguous(&'static str),
@@ -31,8 +35,14 @@ impl fmt::Display for Invalid {
             Self::NotJson(why) => write!(f, "The body is not valid JSON: {why}."),
             Self::NotAnObject => f.write_str("The body must be a JSON object."),
             Self::Missing(param) => write!(f, "The field '{param}' is missing."),
+            Self::ResponsesForm => f.write_str(
+                "The field 'messages' is missing, and 'input' belongs to the Responses API: set the client to Chat Completions, which sends 'messages'.",
+            ),
             Self::Wrong { param, expected } => write!(f, "The field '{param}' must be {expected}."),
             Self::Twice(param) => write!(f, "The field '{param}' appears twice: send it once."),
+            Self::TooManyMembers => {
+                f.write_str("The body has more than 256 members besides OpenAI's: send fewer.")
+            }
             Self::Ambiguous(param) => {
                 write!(f, "The field '{param}' must be spelled exactly like this, in lower case.")
             }

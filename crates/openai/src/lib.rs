@@ -22,21 +22,26 @@ mod texts;
 pub mod token_estimate;
 mod tokens;
 mod usage;
+mod usage_dialects;
+mod usage_scanner;
 
-pub use answer::{AnswerSummary, InvalidAnswer, usage_at_end};
+pub use answer::{AnswerSummary, InvalidAnswer};
 pub use choices::ChoiceSet;
 pub use chunk::Chunk;
 pub use delta::Delta;
 pub use endpoint::Endpoint;
-pub use error::{ErrorBody, ErrorObject};
+pub use error::{ErrorBody, ErrorObject, ErrorReport};
 pub use invalid::Invalid;
-pub use request::{Changes, OutputField, Request};
+pub use request::{Changes, OutputField, Request, is_model_name, with_model};
 pub use sse::{Event, Framer, Oversized};
+pub use steering_fields::field_aliases;
 pub use stream_event::{ChunkContent, ContentParts, EventContent, EventSummary, StreamEvent};
 pub use text_size::TextSize;
 pub use texts::{
-    AnswerTexts, Image, MessageRole, Prompt, TextField, Unreadable, answer_texts, texts_in_answer,
-    texts_in_error,
+    AnswerTexts, Image, MAX_TEXTS, MessageRole, Prompt, TextField, Unreadable, UnreadablePrompt,
+    answer_texts, texts_in_answer, texts_in_error,
 };
-pub use tokens::{TokenSource, Tokens};
+pub use tokens::{AnswerSize, OutputBounds, TokenSource, Tokens, UsageDoubt};
 pub use usage::Usage;
+pub use usage_dialects::is_usage_container;
+pub use usage_scanner::UsageScanner;

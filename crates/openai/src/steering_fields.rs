@@ -4,7 +4,7 @@ use std::fmt;
 
 use json::{MemberName, is_same_name};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::Endpoint;
@@ -12,44 +12,85 @@ use crate::invalid::Invalid;
 
 const INCLUDE_USAGE: &str = "include_usage";
 
-const STEERING_FIELDS: [&str; 15] = [
-    "model",
-    "messages",
-    "prompt",
-    "input",
-    "stream",
-    "stream_options",
-    "user",
-    "max_tokens",
-    "max_completion_tokens",
-    "n",
-    "best_of",
-    "tools",
-    "functions",
-    "response_format",
-    "suffix",
+/// Other names of the maximum length of a choice: llama.cpp's server, Ollama, Text Generation
+/// Inference, and Responses. Servers of one kind accept some of another, so all are read everywhere.
+pub(crate) const LENGTH_ALIASES: [&str; 4] =
+    ["n_predict", "num_predict", "max_new_tokens", "max_output_tokens"];
+
+/// Other names under which some upstreams read a field.
+pub fn field_aliases(field: &str) -> &'static [&'static str] {
+    match field {
+        "max_tokens" | "max_completion_tokens" => &LENGTH_ALIASES,
+        // llama.cpp's server.
+        "n" => &["n_cmpl"],
+        _ => &[],
+    }
+}
+
+/// Maximum number of members that hold text and that the gateway does not know.
+const MAX_OTHER_MEMBERS: usize = 256;
+
+/// Other members that hold no text for the model: numbers, switches, ids, and names of modes.
+const TEXTLESS_MEMBERS: [&str; 26] = [
+    "safety_identifier",
+    "metadata",
+    "store",
+    "service_tier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "echo",
+    "modalities",
+    "audio",
+    "parallel_tool_calls",
+    "reasoning_effort",
+    "verbosity",
+    "encoding_format",
+    "dimensions",
+    "ignore_eos",
 ];
 
-/// Values of the members that steer the gateway, as raw JSON of the body.
-#[derive(Default)]
-pub(crate) struct SteeringFields<'a> {
-    pub(crate) model: Option<&'a RawValue>,
-    messages: Option<&'a RawValue>,
-    prompt: Option<&'a RawValue>,
-    input: Option<&'a RawValue>,
-    pub(crate) stream: Option<&'a RawValue>,
-    pub(crate) stream_options: Option<&'a RawValue>,
-    pub(crate) user: Option<&'a RawValue>,
-    pub(crate) max_tokens: Option<&'a RawValue>,
-    pub(crate) max_completion_tokens: Option<&'a RawValue>,
-    pub(crate) n: Option<&'a RawValue>,
-    pub(crate) best_of: Option<&'a RawValue>,
-    tools: Option<&'a RawValue>,
-    functions: Option<&'a RawValue>,
-    response_format: Option<&'a RawValue>,
-    suffix: Option<&'a RawValue>,
-    prediction: Option<&'a RawValue>,
-    pub(crate) invalid: Option<Invalid>,
+/// Defines the members that steer the gateway: their names, their slots, and the slot of a name.
+macro_rules! steering_fields {
+    ($($name:ident)*) => {
+        const STEERING_FIELDS: &[&str] = &[$(stringify!($name)),*];
+
+        /// Values of the members that steer the gateway, as raw JSON of the body.
+        #[derive(Default)]
+        pub(crate) struct SteeringFields<'a> {
+            $(pub(crate) $name: Option<&'a RawValue>,)*
+            /// Values of other members that may hold text.
+            others: Vec<&'a RawValue>,
+            pub(crate) invalid: Option<Invalid>,
+            /// Whether the object has no members at all.
+            pub(crate) is_empty: bool,
+        }
+
+        impl<'a> SteeringFields<'a> {
+            fn field_mut(&mut self, name: &str) -> Option<(&'static str, &mut Option<&'a RawValue>)> {
+                match name {
+                    $(stringify!($name) => Some((stringify!($name), &mut self.$name)),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+steering_fields! {
+    model messages prompt input stream stream_options user max_tokens max_completion_tokens n best_of
+    tools functions response_format suffix prediction n_predict num_predict max_new_tokens
+    max_output_tokens n_cmpl
 }
 
 impl<'a> SteeringFields<'a> {
@@ -61,32 +102,44 @@ impl<'a> SteeringFields<'a> {
         }
     }
 
-    /// Values of members outside the content that the model reads too.
-    pub(crate) fn extra_prompt(&self) -> impl Iterator<Item = &'a RawValue> {
-        let all = [self.tools, self.functions, self.response_format, self.suffix, self.prediction];
-        all.into_iter().flatten()
+    /// Whether the body has the input of embeddings or of the Responses API.
+    pub(crate) fn has_input(&self) -> bool {
+        self.input.is_some()
     }
 
-    fn field_mut(&mut self, name: &str) -> Option<(&'static str, &mut Option<&'a RawValue>)> {
-        Some(match name {
-            "model" => ("model", &mut self.model),
-            "messages" => ("messages", &mut self.messages),
-            "prompt" => ("prompt", &mut self.prompt),
-            "input" => ("input", &mut self.input),
-            "stream" => ("stream", &mut self.stream),
-            "stream_options" => ("stream_options", &mut self.stream_options),
-            "user" => ("user", &mut self.user),
-            "max_tokens" => ("max_tokens", &mut self.max_tokens),
-            "max_completion_tokens" => ("max_completion_tokens", &mut self.max_completion_tokens),
-            "n" => ("n", &mut self.n),
-            "best_of" => ("best_of", &mut self.best_of),
-            "tools" => ("tools", &mut self.tools),
-            "functions" => ("functions", &mut self.functions),
-            "response_format" => ("response_format", &mut self.response_format),
-            "suffix" => ("suffix", &mut self.suffix),
-            "prediction" => ("prediction", &mut self.prediction),
-            _ => return None,
-        })
+    /// Values of [`LENGTH_ALIASES`].
+    pub(crate) fn length_aliases(&self) -> [Option<&'a RawValue>; LENGTH_ALIASES.len()] {
+        [self.n_predict, self.num_predict, self.max_new_tokens, self.max_output_tokens]
+    }
+
+    /// Values of members outside the content that the model may read too: those that the gateway
+    /// knows, the content of other endpoints, and all that it does not know to be harmless.
+    pub(crate) fn extra_prompt(&self, endpoint: Endpoint) -> impl Iterator<Item = &'a RawValue> {
+        let contents = [
+            (Endpoint::ChatCompletions, self.messages),
+            (Endpoint::Completions, self.prompt),
+            (Endpoint::Embeddings, self.input),
+        ];
+        let contents = contents.into_iter().filter(move |(of, _)| *of != endpoint);
+        let known =
+            [self.tools, self.functions, self.response_format, self.suffix, self.prediction];
+        contents
+            .filter_map(|(_, raw)| raw)
+            .chain(known.into_iter().flatten())
+            .chain(self.others.iter().copied())
+    }
+
+    /// Keeps a member that the gateway does not know, if it may hold text.
+    fn add_other(&mut self, name: &str, value: &'a RawValue) {
+        let may_hold_text = value.get().starts_with(['"', '{', '[']);
+        if !may_hold_text || TEXTLESS_MEMBERS.contains(&name) {
+            return;
+        }
+        if self.others.len() < MAX_OTHER_MEMBERS {
+            self.others.push(value);
+        } else {
+            self.invalid = Some(Invalid::TooManyMembers);
+        }
     }
 }
 
@@ -104,14 +157,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for SteeringFields<'a> {
                 self,
                 mut members: A,
             ) -> Result<SteeringFields<'de>, A::Error> {
-                let mut fields = SteeringFields::default();
+                let mut fields = SteeringFields { is_empty: true, ..SteeringFields::default() };
                 while let Some(name) = members.next_key::<MemberName<'de>>()? {
+                    fields.is_empty = false;
                     let Some((known, slot)) = fields.field_mut(&name.0) else {
-                        members.next_value::<IgnoredAny>()?;
-                        if let Some(known) =
-                            STEERING_FIELDS.into_iter().find(|field| is_same_name(&name.0, field))
-                        {
-                            fields.invalid = Some(Invalid::Ambiguous(known));
+                        let value = members.next_value()?;
+                        match STEERING_FIELDS.iter().find(|field| is_same_name(&name.0, field)) {
+                            Some(known) => fields.invalid = Some(Invalid::Ambiguous(known)),
+                            None => fields.add_other(&name.0, value),
                         }
                         continue;
                     };

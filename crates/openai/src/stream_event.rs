@@ -9,14 +9,14 @@ use crate::chunk::Chunk;
 use crate::chunk_rewrite::rewrite_event;
 use crate::delta::{Delta, DeltaCollector};
 use crate::sse::Event;
-use crate::texts::{AnswerTexts, TextCollector, Unreadable};
+use crate::texts::{AnswerTexts, TextCollector, Unreadable, texts_in_other_json};
 
 /// Summary of one event, for the reader of the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum EventSummary {
     /// No data: a comment or a blank line.
     Comment,
-    /// Data without a character.
+    /// Data without a character, or JSON that is neither an object nor has text: `null`, `[]`, `1`.
     Empty,
     /// `[DONE]`
     Done,
@@ -107,6 +107,9 @@ fn summarize<'a>(name: Option<&[u8]>, data: &'a [u8], sink: Sink<'_, 'a>) -> (Ev
     if chunk.is_error || name == Some(b"error") {
         return (EventSummary::Error, false);
     }
+    if !text.starts_with('{') && chunk.text_size.is_empty() {
+        return (EventSummary::Empty, false);
+    }
     (EventSummary::Chunk(chunk), is_chunk)
 }
 
@@ -139,8 +142,7 @@ impl StreamEvent {
             parts.delta.then(DeltaCollector::default),
         );
         let (summary, is_chunk) = summarize(event.name, data, Some(&mut sink));
-        let is_object = trimmed.starts_with('{');
-        if !(is_object && matches!(summary, EventSummary::Chunk(_))) {
+        if !matches!(summary, EventSummary::Chunk(_)) {
             return (summary, Self { bytes, content: EventContent::Other });
         }
         let single_line = match data {
@@ -152,9 +154,9 @@ impl StreamEvent {
             Some(_) => DATA.len() + offset_in(data, trimmed),
             None => offset_in(&bytes, trimmed),
         };
-        let texts = sink.0.map(|texts| match is_chunk {
-            true => texts.finish().map(|texts| texts.into_owned(offset)),
-            false => Err(Unreadable),
+        let texts = sink.0.map(|texts| {
+            let texts = if is_chunk { texts.finish() } else { texts_in_other_json(trimmed) };
+            texts.map(|texts| texts.into_owned(offset))
         });
         let delta = sink.1.filter(|_| is_chunk);
         let delta = delta.map(|delta| {
@@ -264,18 +266,25 @@ mod tests {
         );
         assert_texts("data:  {\"choices\":\ndata: [{\"delta\":{\"content\":\"é\"}}]}\n\n", &["é"]);
         assert_texts("data: {\"object\":\"x\"}\n\n", &[]);
-        assert_texts("data: [1, \"x\"]\n\n", &[]);
+        assert_texts("data: [1, \"x\"]\n\n", &["x"]);
+        assert_texts("data: \"x\"\n\n", &["x"]);
+        assert_texts("data: 7\n\n", &[]);
         assert_texts("data: [DONE]\n\n", &[]);
         assert_texts(": ping\n\n", &[]);
     }
 
     #[test]
-    fn chunk_of_another_shape_is_unreadable() {
-        let event = "data: {\"choices\":[7]}\n\n";
+    fn chunk_of_another_shape_has_all_its_texts() {
+        assert_texts("data: {\"choices\":[7,\"x\"]}\n\n", &["x"]);
+        assert_texts(
+            "data: {\"choices\":[{\"index\":\"0\",\ndata: \"delta\":{\"content\":\"x\"}}]}\n\n",
+            &["x"],
+        );
+        let event = &format!("data: {}\"x\"{}\n\n", "[".repeat(40), "]".repeat(40));
         assert_eq!(parse(event).1.into_editable().1, Err(Unreadable));
         let unparsed = StreamEvent::unparsed(Bytes::from_static(b"data: {}\n\n"));
         assert_eq!(unparsed.into_editable().1, Err(Unreadable));
-        let (_, without) = StreamEvent::parse(event.into(), ContentParts::default());
+        let (_, without) = StreamEvent::parse(event.clone().into(), ContentParts::default());
         assert_eq!(without.into_editable().1, Err(Unreadable));
     }
 
@@ -284,6 +293,9 @@ mod tests {
         assert!(matches!(parse(": ping\n\n").1.content(), EventContent::Comment));
         for (event, expected) in [
             ("data:\n\n", EventSummary::Empty),
+            ("data: null\n\n", EventSummary::Empty),
+            ("data: []\n\n", EventSummary::Empty),
+            ("data: 1\n\n", EventSummary::Empty),
             ("data: [DONE]\n\n", EventSummary::Done),
             ("data: {\"error\":{}}\n\n", EventSummary::Error),
             ("event: error\ndata: {}\n\n", EventSummary::Error),

@@ -7,37 +7,48 @@ use memchr::memchr;
 /// Characters of a text, grouped by how densely tokenizers pack them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TextSize {
-    /// Characters of alphabetic scripts, digits, punctuation.
+    /// Characters of alphabetic scripts, digits, punctuation. Those of Greek, Cyrillic, Hebrew,
+    /// Arabic and their neighbors count twice, since tokenizers pack them less densely than Latin.
     pub narrow: u64,
-    /// Characters of scripts without spaces between words (Chinese, Japanese, Korean), and emoji.
+    /// Characters of scripts without spaces between words (Chinese, Japanese, Korean, Thai), of
+    /// Indic, Ethiopic and other scripts that tokenizers hardly pack, and emoji.
     pub wide: u64,
 }
 
 impl TextSize {
     /// Measures plain text or JSON; in JSON, quotes and braces count as characters.
     pub fn measure(text: &str) -> Self {
-        // Every byte but a continuation byte begins a character. Lead bytes from 0xE3 begin wide
-        // scripts; 0xE2 begins general punctuation (U+2000..U+2DFF).
         let mut size = Self::default();
-        let (words, rest) = text.as_bytes().as_chunks::<8>();
-        for word in words {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
             // Most text is ASCII, and every limited request comes through here: eight bytes at
             // once.
-            if u64::from_ne_bytes(*word) & HIGH_BITS == 0 {
+            if let Some(word) = bytes[at..].first_chunk::<8>()
+                && u64::from_ne_bytes(*word) & HIGH_BITS == 0
+            {
                 size.narrow += 8;
+                at += 8;
             } else {
-                word.iter().for_each(|byte| size.add_byte(*byte));
+                size.add_byte(bytes[at], bytes.get(at + 1).copied());
+                at += 1;
             }
         }
-        rest.iter().for_each(|byte| size.add_byte(*byte));
         size
     }
 
-    fn add_byte(&mut self, byte: u8) {
+    /// Adds a byte, with the one after it. Every byte but a continuation byte begins a character.
+    ///
+    /// Lead bytes 0xCE..=0xDF begin Greek (U+0380) to Syriac (U+07FF), 0xE0 Indic, Thai, Lao and
+    /// Tibetan (U+0800..=U+0FFF), 0xE1 up to U+1CFF Myanmar, Georgian, Ethiopic, Khmer and more, then
+    /// additions to Latin and Greek. 0xE2 begins general punctuation, 0xE3 and above wide scripts.
+    fn add_byte(&mut self, byte: u8, next: Option<u8>) {
         match byte {
-            0x00..=0x7F | 0xC0..=0xE2 => self.narrow += 1,
+            0x00..=0x7F | 0xC0..=0xCD | 0xE2 => self.narrow += 1,
+            0xCE..=0xDF => self.narrow += 2,
             0x80..=0xBF => {}
-            0xE3..=0xFF => self.wide += 1,
+            0xE1 if next.is_some_and(|next| next >= 0xB4) => self.narrow += 1,
+            0xE0 | 0xE1 | 0xE3..=0xFF => self.wide += 1,
         }
     }
 
@@ -62,7 +73,7 @@ impl TextSize {
     pub fn measure_prompt(text: &str, embedded: u64) -> Self {
         let mut size = Self::default();
         if text
-            .trim_start_matches(['[', ' ', '\n'])
+            .trim_start_matches(['[', ' ', '\t', '\n', '\r'])
             .starts_with(|first: char| first.is_ascii_digit())
         {
             let commas = memchr::memchr_iter(b',', text.as_bytes()).count() as u64;
@@ -124,7 +135,8 @@ fn measure_string(bytes: &[u8]) -> (TextSize, &[u8]) {
                     bytes.get(at + 2..at + 4).and_then(|digits| std::str::from_utf8(digits).ok());
                 match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
                     Some(0xDC..=0xDF) => {}
-                    Some(0x30..=0xFF) => size.wide += 1,
+                    Some(0x08..=0x1C | 0x30..=0xFF) => size.wide += 1,
+                    Some(0x04..=0x07) => size.narrow += 2,
                     Some(_) | None => size.narrow += 1,
                 }
                 at += 6;
@@ -134,7 +146,7 @@ fn measure_string(bytes: &[u8]) -> (TextSize, &[u8]) {
                 at += 2;
             }
             _ => {
-                size.add_byte(*byte);
+                size.add_byte(*byte, bytes.get(at + 1).copied());
                 at += 1;
             }
         }
@@ -153,9 +165,10 @@ impl AddAssign for TextSize {
 mod tests {
     proptest::proptest! {
         #[test]
-        fn measure_by_words_agrees_with_bytes(text in "[ -~é“你🙂]{0,40}") {
+        fn measure_by_words_agrees_with_bytes(text in "[ -~é“你🙂йกếअ]{0,40}") {
             let mut weight = super::TextSize::default();
-            text.bytes().for_each(|byte| weight.add_byte(byte));
+            let next = text.bytes().skip(1).map(Some).chain([None]);
+            text.bytes().zip(next).for_each(|(byte, next)| weight.add_byte(byte, next));
             assert_eq!(super::TextSize::measure(&text), weight);
         }
     }
@@ -188,7 +201,9 @@ mod tests {
 
     #[test]
     fn token_list_counts_each_token() {
-        for text in ["[1,2,3]", "[[1,2],[3]]", "[ 1, 2, 3 ]"] {
+        for text in
+            ["[1,2,3]", "[[1,2],[3]]", "[ 1, 2, 3 ]", "[\t1,2,3]", "[\r\n1,2,3]", "[\n[\t\r1],2,3]"]
+        {
             assert_eq!(super::TextSize::measure_prompt(text, 100).narrow, 12, "{text}");
         }
     }
@@ -199,6 +214,22 @@ mod tests {
     fn narrow_and_wide_scripts_are_counted() {
         assert_eq!(TextSize::measure("Hello, wörld…"), TextSize { narrow: 13, wide: 0 });
         assert_eq!(TextSize::measure("你好 hi 🐦"), TextSize { narrow: 4, wide: 3 });
+        // Thai, Hindi, Amharic and Burmese are as dense as Chinese.
+        for text in ["สวัสดี", "नमस्ते", "ሰላምታ", "မင်္ဂလာ", "བཀྲ་ཤིས"]
+        {
+            let wide = text.chars().count() as u64;
+            assert_eq!(TextSize::measure(text), TextSize { narrow: 0, wide }, "{text}");
+            let escaped: String =
+                text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            let json = TextSize::measure_json(&format!("\"{escaped}\""));
+            assert_eq!(json, TextSize { narrow: 0, wide }, "{text}");
+        }
+        for text in ["Привет", "שלום", "مرحبا"] {
+            let narrow = 2 * text.chars().count() as u64;
+            assert_eq!(TextSize::measure(text), TextSize { narrow, wide: 0 }, "{text}");
+        }
+        // Vietnamese is Latin.
+        assert_eq!(TextSize::measure("tiếng Việt"), TextSize { narrow: 10, wide: 0 });
     }
 
     #[test]

@@ -126,7 +126,10 @@ fn new_version_reaches_every_isolate_in_a_minute_without_failures() {
     assert!(last_old[1] > done + Duration::from_secs(1), "{last_old:?}");
     let count = observed.borrow().len() as u64;
     assert_eq!(used(&world), count, "budgets and leases pass to the next gateway");
-    assert!(world.take_warnings().is_empty());
+    let mut warnings = world.take_warnings();
+    // The value of each secret of this world is its name.
+    warnings.retain(|line| !line.contains("can be guessed"));
+    assert_eq!(warnings, [""; 0]);
 }
 
 /// Number of requests that the limit counted.

@@ -6,6 +6,11 @@ use sim::scenario::Scenario;
 const LENGTH: usize = 9 << 20;
 
 fn scenario(script: &str, expect: &str) -> Scenario {
+    scenario_after("", script, expect)
+}
+
+/// The scenario of an answer with members before the long one.
+fn scenario_after(members: &str, script: &str, expect: &str) -> Scenario {
     let vectors = "0.25,".repeat(LENGTH / 5);
     let text = format!(
         r#"
@@ -28,7 +33,7 @@ keys = ["secret:APP_KEY"]
 secrets = {{ OPENAI_API_KEY = "sk-upstream-openai", APP_KEY = "app-key" }}
 
 [upstreams.openai]
-script = [{{ content_type = "application/json", raw = '{{"data":[{vectors}0]}}', split = 65536, {script} }}]
+script = [{{ content_type = "application/json", raw = '{{{members}"data":[{vectors}0]}}', split = 65536, {script} }}]
 
 [[requests]]
 path    = "/v1/embeddings"
@@ -48,6 +53,13 @@ fn long_response_passes_whole() {
     scenario("", r#"record = { outcome = "answered", "tokens.counted" = "estimated" }"#)
         .run_in_simulator()
         .expect("the scenario passes");
+}
+
+#[test]
+fn usage_before_a_long_member_is_reported() {
+    let usage = r#""usage":{"prompt_tokens":70,"total_tokens":70},"#;
+    let expect = r#"record = { outcome = "answered", "tokens.input" = 70, "tokens.output" = 0, "tokens.counted" = "reported" }"#;
+    scenario_after(usage, "", expect).run_in_simulator().expect("the scenario passes");
 }
 
 #[test]

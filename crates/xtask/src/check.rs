@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use config::Config;
+use config::{Config, Warning, author};
 
 use crate::config_file::Document;
 use crate::secrets::Secrets;
@@ -74,11 +74,27 @@ fn report(document: &Document, config: &Config, secrets: &Secrets) -> String {
             lines.push(format!("  {name:width$}  {state}"));
         }
     }
+    let own = gateway_secrets_warnings(secrets);
+    let warnings: Vec<_> = config.warnings.iter().chain(&own).collect();
+    if !warnings.is_empty() {
+        lines.push("\nWarnings".to_owned());
+        for warning in warnings {
+            let place = author::locate(&document.text, &warning.path);
+            let place =
+                place.map_or_else(String::new, |(line, column)| format!("{line}:{column}: "));
+            lines.push(format!("  {place}{warning}"));
+        }
+    }
     let refused = spin_names::refused(names.iter().map(String::as_str));
     if !refused.is_empty() {
         lines.push(format!("\n{}", spin_names::explain(&refused)));
     }
     lines.join("\n")
+}
+
+/// Warnings of the gateway's own secrets, if they are set here.
+fn gateway_secrets_warnings(secrets: &Secrets) -> Vec<Warning> {
+    gateway::config_loader::short_secrets(&|name| secrets.find(name))
 }
 
 #[cfg(test)]

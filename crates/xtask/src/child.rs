@@ -106,6 +106,22 @@ impl Processes {
         Ok(status?.success())
     }
 
+    /// Runs commands concurrently, each for up to `limit`, and returns whether each succeeded.
+    pub(crate) fn run_together(
+        &mut self,
+        commands: &mut [(&str, Command)],
+        limit: Duration,
+    ) -> anyhow::Result<Vec<bool>> {
+        let mut children = Vec::new();
+        for (name, command) in &mut *commands {
+            children.push((*name, self.spawn(command.stdin(Stdio::null()), name)?));
+        }
+        let statuses: Vec<_> =
+            children.iter_mut().map(|(name, child)| self.wait(child, name, limit)).collect();
+        children.iter_mut().for_each(|(_, child)| self.forget(child));
+        statuses.into_iter().map(|status| Ok(status?.success())).collect()
+    }
+
     /// Runs a command for up to `limit` and fails if the command fails.
     pub(crate) fn run_checked(
         &mut self,

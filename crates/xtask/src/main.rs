@@ -11,6 +11,7 @@ mod config;
 mod config_file;
 mod demo;
 mod edge;
+mod fuzz;
 mod log;
 mod plan;
 mod secrets;
@@ -50,6 +51,10 @@ serin, an AI gateway that runs at the edge.
 
   cargo xtask test           every test, in order, with a summary, as in CI
       --only NAME            one step; an unknown name lists all steps
+
+  cargo xtask fuzz           libFuzzer on the readers of untrusted bytes; new inputs stay in target/fuzz
+      --seconds N            time of each target (default 60)
+      --only TARGET          one target; an unknown name lists all targets
 
   cargo xtask bench          the benchmarks, each with its baseline
       --only core|edges|limits|streams|guards|cache|recording
@@ -93,6 +98,7 @@ fn dispatch(arguments: &mut lexopt::Parser) -> anyhow::Result<ExitCode> {
         Some("check") => check::run(&check::Options::parse(arguments)?),
         Some("config") => Ok(config::run(&config::Options::parse(arguments)?)),
         Some("test") => test::run(&test::Options::parse(arguments)?),
+        Some("fuzz") => fuzz::run(&fuzz::Options::parse(arguments)?),
         Some("bench") => bench::run(bench::Options::parse(arguments)?),
         Some("help") => {
             println!("{HELP}");

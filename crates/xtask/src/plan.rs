@@ -98,9 +98,10 @@ fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result 
         write_line(out, "continue", "interrupted streams continue on a fallback")?;
     }
     let timeouts = route.timeouts;
-    let [first_byte, idle, total] =
-        [timeouts.first_byte, timeouts.idle, timeouts.total].map(format_duration);
-    write_line(out, "timeouts", &format!("first byte {first_byte}, idle {idle}, total {total}"))
+    let [first_byte, answer, idle, total] =
+        [timeouts.first_byte, timeouts.answer, timeouts.idle, timeouts.total].map(format_duration);
+    let text = format!("first byte {first_byte}, answer {answer}, idle {idle}, total {total}");
+    write_line(out, "timeouts", &text)
 }
 
 fn write_line(out: &mut String, name: &str, value: &str) -> fmt::Result {
@@ -188,6 +189,9 @@ fn describe_health(health: Health) -> String {
 
 fn describe_consumer(config: &Config, consumer: &Consumer) -> String {
     let mut words = describe_keys(consumer.keys.len());
+    if consumer.disabled {
+        words.push_str(", disabled");
+    }
     if let Some(group) = &consumer.group {
         write!(words, ", group {group}").ok();
     }
@@ -279,7 +283,7 @@ Route chat
   falls back on  connect, 5xx
   retries        1 at each target, the first after 250ms; waits for a Retry-After of up to 2s; 20 % of the requests at most
   health         5 failures in a row within 30s start a cool-down, first for 10s
-  timeouts       first byte 15s, idle 90s, total 5m
+  timeouts       first byte 15s, answer 15s, idle 90s, total 5m
 
 Route plain
   models         qwq
@@ -287,7 +291,7 @@ Route plain
   balance        the cheapest
   retries        none
   health         5 failures in a row within 30s start a cool-down, first for 10s
-  timeouts       first byte 1m, idle 1m, total 10m
+  timeouts       first byte 1m, answer 10m, idle 1m, total 10m
 
 Consumers
   design  1 key, group design, routes chat

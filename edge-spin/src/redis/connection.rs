@@ -82,6 +82,15 @@ struct State {
     unavailable_until: Timestamp,
 }
 
+impl State {
+    /// Closes the connection as soon as no command uses it. One that is being opened is left alone.
+    fn close_link(&mut self) {
+        if matches!(self.link, Link::Open(_)) {
+            self.link = Link::Closed;
+        }
+    }
+}
+
 #[derive(Default)]
 enum Link {
     #[default]
@@ -157,10 +166,7 @@ impl PendingCall {
     fn finish(mut self, is_ok: bool) {
         if !is_ok {
             // A broken connection stays broken: the next command opens another one.
-            let mut state = self.shared.state.borrow_mut();
-            if matches!(state.link, Link::Open(_)) {
-                state.link = Link::Closed;
-            }
+            self.shared.state.borrow_mut().close_link();
         }
         self.has_ended = is_ok;
     }
@@ -174,6 +180,8 @@ impl Drop for PendingCall {
         state.last_used = now;
         if !self.has_ended && now.since(self.began) >= UNAVAILABLE_AFTER {
             state.unavailable_until = now + UNAVAILABLE_TIME;
+            // Replies come in order: a command that nobody awaits holds up all that follow it.
+            state.close_link();
         }
         if state.in_flight == 0 && !state.is_closer_running && matches!(state.link, Link::Open(_)) {
             state.is_closer_running = true;
@@ -188,9 +196,7 @@ async fn close_when_idle(shared: Rc<SharedConnection>) {
         SpinHost.sleep(MAX_IDLE).await;
         let mut state = shared.state.borrow_mut();
         if state.in_flight == 0 && SpinHost.now().since(state.last_used) >= MAX_IDLE {
-            if matches!(state.link, Link::Open(_)) {
-                state.link = Link::Closed;
-            }
+            state.close_link();
             state.is_closer_running = false;
             return;
         }

@@ -10,6 +10,7 @@ use locate::line_and_column;
 use secret::Secret;
 use serde_json::Value;
 
+use super::parse::MissingSecrets;
 use super::problem::{Problem, Problems, line_path};
 use super::provider::ProviderKind;
 use super::raw::{Document, SecretText};
@@ -17,7 +18,12 @@ use super::{Config, SecretLookup, parse};
 
 /// Parses a TOML document. [`locate`] finds each of its problems in the text.
 pub fn from_toml(text: &str, secrets: &SecretLookup<'_>) -> Result<Config, Problems> {
-    parse::parse_document(&parse_document(text)?, secrets)
+    parse::parse_document(&parse_document(text)?, secrets, MissingSecrets::Refuse)
+}
+
+/// Parses a TOML document to serve it: a secret that is not set is a warning.
+pub fn from_toml_to_serve(text: &str, secrets: &SecretLookup<'_>) -> Result<Config, Problems> {
+    parse::parse_document(&parse_document(text)?, secrets, MissingSecrets::Disable)
 }
 
 /// Converts a TOML document to the JSON that edges read. Checks its shape only, since values need the

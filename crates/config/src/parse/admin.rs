@@ -12,6 +12,9 @@ use super::ids::check_name;
 /// The name of the owner of `ADMIN_TOKEN` in the audit log.
 const RESERVED_OPERATOR_NAME: &str = "admin";
 
+/// The shortest token of an operator or of `ADMIN_TOKEN` that is not easily guessed, in bytes.
+pub const MIN_TOKEN_BYTES: usize = 24;
+
 /// Parses every operator.
 pub(super) fn operators(
     diagnostics: &mut Diagnostics<'_>,
@@ -43,6 +46,10 @@ fn operator(
     }
     let token_path = path.field("token");
     let token = diagnostics.secret(&token_path, &raw.token);
+    if token.as_ref().is_some_and(|token| token.reveal().len() < MIN_TOKEN_BYTES) {
+        let message = format!("a token of less than {MIN_TOKEN_BYTES} bytes can be guessed");
+        diagnostics.warn(&token_path, message);
+    }
     let token = token.map(|token| KeyDigest::new(token.reveal()));
     let has_token =
         |other: &&Operator| token.is_some_and(|token| other.token.matches(&token).into());

@@ -9,7 +9,7 @@ use super::diagnostics::Diagnostics;
 use super::doc_path::DocPath;
 use super::guard_source::LEVELS;
 use super::ids::check_name;
-use super::provider::check_url;
+use super::provider::{check_url, warn_if_plain};
 
 /// Allowed levels for sensitive data; `S1` to `S3` are the service's own.
 const SENSITIVE_DATA_LEVELS: [&str; 7] = ["low", "medium", "high", "never", "S1", "S2", "S3"];
@@ -23,10 +23,10 @@ pub(super) fn aliyun(
     block_at: Level,
 ) -> Option<Aliyun> {
     let endpoint = endpoint(diagnostics, path, raw);
-    let secret = |diagnostics: &mut Diagnostics<'_>,
-                  field,
-                  text: Option<&SecretText>|
-     -> Option<Secret> { diagnostics.secret(&path.field(field), text?) };
+    let secret =
+        |diagnostics: &mut Diagnostics<'_>, field, text: Option<&SecretText>| -> Option<Secret> {
+            diagnostics.secret_for_service(&path.field(field), text?)
+        };
     let access_key_id = secret(diagnostics, "access_key_id", raw.access_key_id.as_ref());
     let access_key = secret(diagnostics, "access_key", raw.access_key.as_ref());
     let security_token = secret(diagnostics, "security_token", raw.security_token.as_ref());
@@ -97,6 +97,9 @@ fn endpoint(
             .map(|region| format!("https://green-cip.{region}.aliyuncs.com"));
     };
     let address = check_url(endpoint).map(str::to_owned);
+    if address.is_ok() {
+        warn_if_plain(diagnostics, &path.field("endpoint"), endpoint);
+    }
     address
         .map_err(|found| {
             let expected = "an address such as \"https://green-cip.cn-shanghai.aliyuncs.com\"";

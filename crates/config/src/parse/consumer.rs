@@ -81,7 +81,13 @@ fn consumer(
     let (ids, params, addresses) =
         (raw.routes.as_deref(), raw.params.as_ref(), raw.addresses.as_ref());
     let permissions = permissions(diagnostics, path, ids, params, addresses, routes);
-    Consumer { id: raw.id.clone(), group: raw.group.clone(), keys: Vec::new(), permissions }
+    Consumer {
+        id: raw.id.clone(),
+        group: raw.group.clone(),
+        disabled: raw.disabled,
+        keys: Vec::new(),
+        permissions,
+    }
 }
 
 /// Digests a consumer's keys. A key of an earlier consumer is a problem.

@@ -8,7 +8,7 @@ use regex_lite::Regex;
 use secret::Secret;
 
 use super::super::index::RouteIndex;
-use super::super::problem::{Problem, Problems, with_hint};
+use super::super::problem::{Problem, Problems, Warning, with_hint};
 use super::super::raw::{self, SecretText, Size, Span};
 use super::super::{RESERVED_SECRETS, SecretLookup};
 use super::doc_path::DocPath;
@@ -20,15 +20,30 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The greatest maximum of a quota: 2⁵³, up to which every JSON reader is exact.
 pub(super) const MAX_COUNT: u64 = 1 << 53;
 
+/// Treatment of secrets that are not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MissingSecrets {
+    /// They are problems: a new document is checked.
+    Refuse,
+    /// They are warnings, and disable only the part of the document that needs them: a document is served.
+    Disable,
+}
+
 /// Problems found so far, and access to secrets.
 pub(super) struct Diagnostics<'a> {
     secrets: &'a SecretLookup<'a>,
+    missing_secrets: MissingSecrets,
     pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl<'a> Diagnostics<'a> {
-    pub(super) fn new(secrets: &'a SecretLookup<'a>) -> Self {
-        Self { secrets, problems: Vec::new() }
+    pub(super) fn new(secrets: &'a SecretLookup<'a>, missing_secrets: MissingSecrets) -> Self {
+        Self { secrets, missing_secrets, problems: Vec::new(), warnings: Vec::new() }
+    }
+
+    pub(super) fn warn(&mut self, path: &DocPath<'_>, message: impl Into<String>) {
+        self.warnings.push(Warning { path: path.to_string(), message: message.into() });
     }
 
     /// The parsed value, unless there are problems.
@@ -239,8 +254,31 @@ impl<'a> Diagnostics<'a> {
             Some(_) => return secret.map(|secret| (name, secret)),
             None => format!("the secret {name}, which is not set"),
         };
-        self.report(path, found, format!("a value for the secret {name}"));
+        match self.missing_secrets {
+            MissingSecrets::Refuse => {
+                self.report(path, found, format!("a value for the secret {name}"));
+            }
+            MissingSecrets::Disable => {
+                self.warn(
+                    path,
+                    format!("{found}: what needs it is disabled. Set the secret {name}"),
+                );
+            }
+        }
         None
+    }
+
+    /// The value of a secret that a service receives. A missing one is sent empty, so that the service refuses
+    /// the calls and the rule for its failures applies.
+    pub(super) fn secret_for_service(
+        &mut self,
+        path: &DocPath<'_>,
+        text: &SecretText,
+    ) -> Option<Secret> {
+        let problems = self.problems.len();
+        let secret = self.secret(path, text);
+        // Without a problem the secret is missing and disabled.
+        secret.or_else(|| (self.problems.len() == problems).then(|| Secret::new("")))
     }
 
     /// References to routes. `None` for every route.

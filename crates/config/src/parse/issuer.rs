@@ -1,16 +1,17 @@
 //! `[[auth.jwt]]`: issuers, their keys, and the claims that name a caller.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use http::Uri;
 use jwt::KeySet;
 use serde_json::Value;
 
-use super::super::auth::{Issuer, IssuerKeys};
+use super::super::auth::{Issuer, IssuerKeys, TokenGroups, UnknownSubjects};
 use super::super::raw::{self, SecretText};
 use super::diagnostics::{Diagnostics, quoted};
 use super::doc_path::DocPath;
+use super::ids::check_name;
+use super::provider::{is_link_local, is_loopback};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// A greater difference is a broken clock, and each minute extends the life of a stolen token.
@@ -30,6 +31,14 @@ pub(super) fn issuers(
         if let Some(first) = raw[..index].iter().position(|other| other.issuer == one.issuer) {
             let expected = format!("another issuer than that of auth.jwt[{first}]");
             diagnostics.report(&path.field("issuer"), quoted(&one.issuer), expected);
+        }
+        if let Some(first) = raw[..index].iter().position(|other| other.namespace == one.namespace)
+        {
+            let message = format!(
+                "tokens of this issuer and of auth.jwt[{first}] share their consumers: a user who may choose the \
+                 claim at one of them can name a consumer of the other. Give each its own `namespace`"
+            );
+            diagnostics.warn(&path, message);
         }
         read.extend(issuer(diagnostics, &path, one));
     }
@@ -60,6 +69,29 @@ fn issuer(
     if let Some(path) = &raw.group_claim {
         check_claim_path(diagnostics, &doc_path.field("group_claim"), path);
     }
+    if let Some(group) = &raw.default_group {
+        check_name(diagnostics, &doc_path.field("default_group"), group);
+        if raw.group_claim.is_none() {
+            let expected = "no `default_group` without `group_claim`: tokens have no group";
+            diagnostics.report(&doc_path.field("default_group"), quoted(group), expected);
+        }
+    }
+    if let Some(namespace) = &raw.namespace {
+        check_name(diagnostics, &doc_path.field("namespace"), namespace);
+    }
+    let groups = (&doc_path.field("groups"), raw.groups.as_deref());
+    let groups = diagnostics
+        .choice(groups.0, groups.1, &raw::TOKEN_GROUPS, [TokenGroups::Any, TokenGroups::Listed])
+        .unwrap_or_default();
+    let unknown = (&doc_path.field("unknown"), raw.unknown.as_deref());
+    let unknown = diagnostics
+        .choice(
+            unknown.0,
+            unknown.1,
+            &raw::UNKNOWN_SUBJECTS,
+            [UnknownSubjects::Admit, UnknownSubjects::Refuse],
+        )
+        .unwrap_or_default();
     let skew_path = doc_path.field("skew");
     let skew = diagnostics.duration_or(&skew_path, raw.skew.as_ref(), MINUTE);
     if skew > MAX_CLOCK_SKEW {
@@ -72,6 +104,10 @@ fn issuer(
         keys: keys?,
         consumer_claim: consumer_claim.to_owned(),
         group_claim: raw.group_claim.clone(),
+        default_group: raw.default_group.clone(),
+        groups,
+        unknown,
+        namespace: raw.namespace.clone(),
         skew,
     })
 }
@@ -83,7 +119,7 @@ fn keys(
 ) -> Option<IssuerKeys> {
     match (&raw.secret, &raw.jwks, &raw.jwks_url) {
         (Some(secret), None, None) => {
-            shared_secret_keys(diagnostics, &path.field("secret"), secret).map(IssuerKeys::Inline)
+            shared_secret_keys(diagnostics, &path.field("secret"), secret)
         }
         (None, Some(jwks), None) => {
             public_keys(diagnostics, &path.field("jwks"), jwks).map(IssuerKeys::Inline)
@@ -113,14 +149,18 @@ fn shared_secret_keys(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
     text: &SecretText,
-) -> Option<KeySet> {
-    let (name, secret) = diagnostics.secret_value(path, text)?;
+) -> Option<IssuerKeys> {
+    let problems = diagnostics.problems.len();
+    let Some((name, secret)) = diagnostics.secret_value(path, text) else {
+        // Without a problem the secret is missing, and only this issuer is disabled.
+        return (diagnostics.problems.len() == problems).then_some(IssuerKeys::Missing);
+    };
     let keys = KeySet::from_secret(&secret);
     if let Err(error) = &keys {
         let expected = format!("a value of 32 bytes or more for the secret {name}");
         diagnostics.report(path, format!("{error}"), expected);
     }
-    keys.ok()
+    keys.ok().map(IssuerKeys::Inline)
 }
 
 fn public_keys(
@@ -173,6 +213,8 @@ fn jwks_url(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, url: &str) ->
         "an address with a fragment".to_owned()
     } else if host.is_empty() || !matches!(scheme, "http" | "https") {
         quoted(url.split('?').next().unwrap_or_default())
+    } else if is_link_local(host) {
+        "an address of the host's own metadata service".to_owned()
     } else if scheme == "http" && !is_loopback(host) {
         "a plain http address that is not loopback".to_owned()
     } else {
@@ -180,11 +222,6 @@ fn jwks_url(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, url: &str) ->
     };
     diagnostics.report(path, found, EXPECTED_URL);
     None
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn check_text(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, text: &str, expected: &str) {

@@ -24,9 +24,11 @@ mod route;
 mod server;
 mod storage;
 
+pub use admin::MIN_TOKEN_BYTES;
 pub use ids::expected_id_format;
 
 use diagnostics::Diagnostics;
+pub(super) use diagnostics::MissingSecrets;
 use doc_path::DocPath;
 use ids::IdIndex;
 
@@ -41,8 +43,9 @@ use super::storage::Storage;
 pub(super) fn parse_document(
     raw: &raw::Document,
     secrets: &SecretLookup<'_>,
+    missing_secrets: MissingSecrets,
 ) -> Result<Config, Problems> {
-    let mut collected = Diagnostics::new(secrets);
+    let mut collected = Diagnostics::new(secrets, missing_secrets);
     let diagnostics = &mut collected;
     let root = DocPath::ROOT;
 
@@ -93,6 +96,7 @@ pub(super) fn parse_document(
         admin::operators(diagnostics, &admin.field("operators"), &raw.admin.operators, &consumers);
     let storage = storage::storage(diagnostics, &root, &raw.ledger, &raw.store);
 
+    let warnings = std::mem::take(&mut diagnostics.warnings);
     collected.finish(Config {
         server,
         auth,
@@ -109,13 +113,14 @@ pub(super) fn parse_document(
         history,
         observe,
         storage,
+        warnings,
         digest: [0; 32],
     })
 }
 
 /// Parses a single consumer against the routes of a configuration.
 pub(super) fn parse_consumer(raw: &raw::Consumer, config: &Config) -> Result<Consumer, Problems> {
-    let mut diagnostics = Diagnostics::new(&|_| None);
+    let mut diagnostics = Diagnostics::new(&|_| None, MissingSecrets::Refuse);
     let routes = IdIndex::from_known("routes", config.routes.iter().map(|one| one.id.as_str()));
     let consumer = consumer::consumer_without_keys(&mut diagnostics, raw, &routes);
     diagnostics.finish(consumer)
@@ -126,7 +131,7 @@ pub(super) fn parse_storage(
     raw: &raw::StorageSections,
     secrets: &SecretLookup<'_>,
 ) -> Result<Storage, Problems> {
-    let mut diagnostics = Diagnostics::new(secrets);
+    let mut diagnostics = Diagnostics::new(secrets, MissingSecrets::Refuse);
     let storage = storage::storage(&mut diagnostics, &DocPath::ROOT, &raw.ledger, &raw.store);
     diagnostics.finish(storage)
 }

@@ -8,7 +8,7 @@ use super::super::raw;
 use super::diagnostics::{Diagnostics, quoted};
 use super::doc_path::DocPath;
 use super::ids::IdIndex;
-use super::provider::check_url;
+use super::provider::{check_url, warn_if_plain};
 
 /// Headers that the exporter sets.
 const RESERVED_HEADERS: [&str; 5] =
@@ -36,7 +36,10 @@ fn otlp(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Otlp) 
             diagnostics.report(&path.field("endpoint"), quoted(&raw.endpoint), expected);
             None
         }
-        Ok(address) => Some(address.to_owned()),
+        Ok(address) => {
+            warn_if_plain(diagnostics, &path.field("endpoint"), address);
+            Some(address.to_owned())
+        }
         Err(found) => {
             let expected = "an address such as \"https://collector.example.com:4318\", and nothing after the path";
             diagnostics.report(&path.field("endpoint"), found, expected);
@@ -47,7 +50,7 @@ fn otlp(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Otlp) 
     let mut headers: Vec<_> = Vec::with_capacity(raw.headers.len());
     for (name, text) in &raw.headers {
         let path = all.field(name);
-        let secret = diagnostics.secret(&path, text);
+        let secret = diagnostics.secret_for_service(&path, text);
         let Some(name) = header(diagnostics, &path, name) else { continue };
         if headers.iter().any(|(other, _)| *other == name) {
             diagnostics.report(&path, format!("the header {name} twice"), "it once");

@@ -2,8 +2,7 @@
 
 use super::super::index::ProviderIndex;
 use super::super::model_index::ModelPattern;
-use super::super::price::Price;
-use super::super::price::{PriceEntry, Prices};
+use super::super::price::{MAX_TIERS, ModelPrice, Price, PriceEntry, PriceTier, Prices};
 use super::super::raw;
 use super::diagnostics::{Diagnostics, MAX_COUNT, quoted};
 use super::doc_path::DocPath;
@@ -59,7 +58,67 @@ fn price_entry(
         }
         None => None,
     };
-    let mut rate = |name, usd: f64| {
+    let price = rates(
+        diagnostics,
+        path,
+        [
+            ("input", Some(raw.input)),
+            ("output", Some(raw.output)),
+            ("cached_input", raw.cached_input),
+            ("cache_write", raw.cache_write),
+        ],
+    );
+    let tiers = tiers(diagnostics, &path.field("tiers"), raw.tiers.as_deref().unwrap_or_default());
+    Some(PriceEntry { provider, model: model?, price: ModelPrice { base: price?, tiers } })
+}
+
+/// Parses the prices by the length of the prompt.
+fn tiers(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &[raw::PriceTier],
+) -> [Option<PriceTier>; MAX_TIERS] {
+    let mut tiers = [None; MAX_TIERS];
+    if raw.len() > MAX_TIERS {
+        let expected = format!("at most {MAX_TIERS} tiers");
+        diagnostics.report(path, format!("{} tiers", raw.len()), expected);
+    }
+    for (index, one) in raw.iter().enumerate() {
+        let path = path.item(index);
+        if !(1..=1_000_000_000).contains(&one.above) {
+            let expected = "from 1 to 1000000000 prompt tokens";
+            diagnostics.report(&path.field("above"), one.above.to_string(), expected);
+        }
+        if let Some(first) = raw[..index].iter().position(|other| other.above == one.above) {
+            let expected = format!("another number than that of tiers[{first}]");
+            diagnostics.report(&path.field("above"), one.above.to_string(), expected);
+        }
+        let price = rates(
+            diagnostics,
+            &path,
+            [
+                ("input", Some(one.input)),
+                ("output", Some(one.output)),
+                ("cached", one.cached),
+                ("cache_write", one.cache_write),
+            ],
+        );
+        if let Some((slot, price)) = tiers.get_mut(index).zip(price) {
+            *slot = Some(PriceTier { above: one.above, price });
+        }
+    }
+    tiers
+}
+
+/// Parses the rates of input, output, reads of the provider's cache, and writes to it. The latter two are
+/// those of the input unless given.
+fn rates(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: [(&'static str, Option<f64>); 4],
+) -> Option<Price> {
+    let mut rate = |(name, usd): (&'static str, Option<f64>)| {
+        let Some(usd) = usd else { return Some(None) };
         let billionths =
             billionths(usd).filter(|billionths| *billionths <= MAX_USD_PER_MILLION * BILLION);
         if billionths.is_none() {
@@ -69,16 +128,16 @@ fn price_entry(
             diagnostics.report(&path.field(name), usd.to_string(), expected);
         }
         // From billionths for a million tokens to billionths for a thousand.
-        billionths.map(|billionths| billionths.div_ceil(1_000))
+        billionths.map(|billionths| Some(billionths.div_ceil(1_000)))
     };
-    let input = rate("input", raw.input);
-    let output = rate("output", raw.output);
-    let cached = match raw.cached_input {
-        Some(usd) => rate("cached_input", usd),
-        None => input,
-    };
-    let price = Price { input: input?, cached: cached?, output: output? };
-    Some(PriceEntry { provider, model: model?, price })
+    let [input, output, cached, cache_write] = raw.map(&mut rate);
+    let input = input??;
+    Some(Price {
+        input,
+        cached: cached?.unwrap_or(input),
+        cache_write: cache_write?.unwrap_or(input),
+        output: output??,
+    })
 }
 
 /// An amount of USD in billionths, exactly as written. `None` if it is negative, has more than nine decimals,

@@ -1,8 +1,11 @@
 //! `[[providers]]`: a row of the table of kinds, with the document's changes.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use http::Uri;
 use openai::Endpoint;
 
+use super::super::ip_access::to_canonical;
 use super::super::problem::with_hint;
 use super::super::provider::Provider;
 use super::super::provider::ProviderKind;
@@ -44,8 +47,10 @@ fn provider(
     }
     Some(Provider {
         id: raw.id.clone(),
+        kind: kind.name,
         base_url: base_url?,
         authentication: kind.authentication(),
+        lacks_keys: secrets.is_empty() && !raw.keys.is_empty(),
         keys: secrets,
         paths: kind.paths(raw.api_version.as_deref()),
         stream_usage: raw.stream_usage.unwrap_or(kind.stream_usage),
@@ -139,7 +144,10 @@ fn base_url(
             diagnostics.report(path, quoted(url), expected);
             None
         }
-        Ok(trimmed) => Some(trimmed.to_owned()),
+        Ok(trimmed) => {
+            warn_if_plain(diagnostics, path, trimmed);
+            Some(trimmed.to_owned())
+        }
         Err(found) => {
             diagnostics.report(path, found, format!("{EXPECTED_URL}, and nothing after the path"));
             None
@@ -158,9 +166,47 @@ pub(super) fn check_url(url: &str) -> Result<&str, String> {
         Err("an address with a query or a fragment".to_owned())
     } else if host.is_empty() || !matches!(scheme, "http" | "https") {
         Err(quoted(url))
+    } else if is_link_local(host) {
+        Err(format!("{}, an address of the host's own metadata service", quoted(url)))
     } else {
         Ok(url.trim_end_matches('/'))
     }
+}
+
+/// Warns of an address without encryption, except on the machine itself: keys and prompts travel in clear.
+pub(super) fn warn_if_plain(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, url: &str) {
+    let uri = url.parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    if uri.as_ref().and_then(Uri::scheme_str) == Some("http") && !is_loopback(host) {
+        let message = "plain http: keys and prompts are sent to this address in clear. Use https, unless the \
+                       network between is private";
+        diagnostics.warn(path, message);
+    }
+}
+
+/// Whether a URL's host is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host == "localhost" || ip_of_host(host).is_some_and(|address| address.is_loopback())
+}
+
+/// Whether a URL's host is link-local: clouds serve credentials of a machine there, and no provider.
+pub(super) fn is_link_local(host: &str) -> bool {
+    const AWS_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    if host.eq_ignore_ascii_case("metadata.google.internal") {
+        return true;
+    }
+    match ip_of_host(host) {
+        Some(IpAddr::V4(address)) => address.is_link_local(),
+        Some(IpAddr::V6(address)) => address.is_unicast_link_local() || address == AWS_METADATA,
+        None => false,
+    }
+}
+
+/// The address that a URL's host is, also as one number, which URL parsers of browsers accept.
+fn ip_of_host(host: &str) -> Option<IpAddr> {
+    let text = host.trim_start_matches('[').trim_end_matches(']');
+    let number = || text.parse::<u32>().ok().map(|number| IpAddr::V4(number.into()));
+    text.parse().ok().map(to_canonical).or_else(number)
 }
 
 fn api_version(

@@ -338,12 +338,18 @@ fn timeouts(
     let total =
         diagnostics.positive_duration(&path.field("total"), raw.total.as_ref(), 10 * MINUTE);
     let idle = diagnostics.positive_duration(&path.field("idle"), raw.idle.as_ref(), MINUTE);
-    let path = path.field("first_byte");
-    let first_byte =
-        diagnostics.positive_duration(&path, raw.first_byte.as_ref(), MINUTE.min(total));
-    if first_byte > total {
-        let found = raw.first_byte.as_ref().map_or_else(String::new, |span| quoted(&span.0));
-        diagnostics.report(&path, found, "no more than `total`");
-    }
-    Timeouts { first_byte, idle, total }
+    let mut within_total = |name, span: Option<&raw::Span>, default| {
+        let path = path.field(name);
+        let wait = diagnostics.positive_duration(&path, span, default);
+        if wait > total {
+            let found = span.map_or_else(String::new, |span| quoted(&span.0));
+            diagnostics.report(&path, found, "no more than `total`");
+        }
+        wait
+    };
+    let first_byte = within_total("first_byte", raw.first_byte.as_ref(), MINUTE.min(total));
+    // A provider sends a whole answer when it is complete, after minutes of silence.
+    let default = if raw.first_byte.is_some() { first_byte.min(total) } else { total };
+    let answer = within_total("answer", raw.answer.as_ref(), default);
+    Timeouts { first_byte, answer, idle, total }
 }

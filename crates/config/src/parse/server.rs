@@ -10,7 +10,9 @@ use super::doc_path::DocPath;
 use super::issuer::issuers;
 use super::permission::addresses;
 
-const DEFAULT_MAX_BODY: usize = 4 << 20;
+const DEFAULT_MAX_BODY: usize = 16 << 20;
+/// A greater maximum gets a warning.
+const LARGE_MAX_BODY: usize = 16 << 20;
 /// A body is held in memory, and an isolate has 128 MB.
 const MAX_BODY_LIMIT: (&str, usize) = ("64MiB", 64 << 20);
 
@@ -28,6 +30,11 @@ pub(super) fn server(
     let size = raw.max_body.as_ref();
     let max_body =
         diagnostics.size(&path.field("max_body"), size, MAX_BODY_LIMIT, DEFAULT_MAX_BODY);
+    if max_body > LARGE_MAX_BODY {
+        let message = "above 16MiB: a body needs a multiple of its length, and a Worker has 128 MB for all of \
+                       its requests";
+        diagnostics.warn(&path.field("max_body"), message);
+    }
     let origins = origins(diagnostics, &path.field("cors"), &raw.cors);
     Server { max_body, client_ip_header: address_header, origins }
 }
@@ -68,8 +75,9 @@ fn sources(
     sources: Option<&[String]>,
 ) -> Vec<KeySource> {
     let Some(sources) = sources else {
-        let header = KeySource::Header(HeaderName::from_static("x-api-key"));
-        return vec![KeySource::Bearer, header];
+        let header = |name| KeySource::Header(HeaderName::from_static(name));
+        // Azure's clients send `api-key`.
+        return vec![KeySource::Bearer, header("x-api-key"), header("api-key")];
     };
     if sources.is_empty() {
         diagnostics.report(path, "an empty list", "\"bearer\" or \"header:NAME\", at least one");

@@ -13,6 +13,9 @@ pub(crate) struct Consumer {
     pub(crate) id: String,
     /// The group it belongs to.
     pub(crate) group: Option<String>,
+    /// Whether its keys and tokens are refused. Default: false.
+    #[serde(default)]
+    pub(crate) disabled: bool,
     /// Keys from the deployed secrets. The admin API issues further keys.
     #[serde(default)]
     pub(crate) keys: Vec<SecretText>,

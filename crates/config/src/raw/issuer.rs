@@ -4,6 +4,12 @@ use serde::Deserialize;
 
 use super::{SecretText, Span};
 
+/// Allowed values of `groups`.
+pub(crate) const TOKEN_GROUPS: [&str; 2] = ["any", "listed"];
+
+/// Allowed values of `unknown`.
+pub(crate) const UNKNOWN_SUBJECTS: [&str; 2] = ["admit", "refuse"];
+
 /// An issuer of JSON Web Tokens, which authenticate callers in place of keys.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
@@ -23,8 +29,21 @@ pub(crate) struct Issuer {
     pub(crate) keep: Option<Span>,
     /// The claim that names the consumer; a dotted path selects a nested claim. Default: `sub`.
     pub(crate) consumer_claim: Option<String>,
-    /// The claim that names the group, likewise. Default: none.
+    /// The claim that names the group, likewise. A token without the claim is refused, unless `default_group`
+    /// is set. Default: none.
     pub(crate) group_claim: Option<String>,
+    /// The group of a token without the claim of `group_claim`. Default: none.
+    pub(crate) default_group: Option<String>,
+    /// The groups that tokens may name: `any`, or those of `[[groups]]` (`listed`). Default: `any`.
+    #[cfg_attr(feature = "author", schemars(extend("enum" = TOKEN_GROUPS)))]
+    pub(crate) groups: Option<String>,
+    /// Subjects that are neither consumers of the document nor of the admin API: `admit` or `refuse`. Default:
+    /// `admit`.
+    #[cfg_attr(feature = "author", schemars(extend("enum" = UNKNOWN_SUBJECTS)))]
+    pub(crate) unknown: Option<String>,
+    /// A prefix of the consumers' names, before a dot: tokens of this issuer name no other consumers. Default:
+    /// none.
+    pub(crate) namespace: Option<String>,
     /// The greatest accepted clock difference to the issuer, at most 5m. Default: 60s.
     pub(crate) skew: Option<Span>,
 }

@@ -24,11 +24,11 @@ pub(super) use guard::{
     ALIYUN_ACTIONS, BLOCK_FORMATS, Bars, CustomPii, GUARD_KINDS, Guard, JUDGE_FORMATS, LEVELS,
     LOOKS, ON_ERROR, OnBlock, Override, PHASES, PII_ACTIONS, PII_KINDS,
 };
-pub(super) use issuer::Issuer;
+pub(super) use issuer::{Issuer, TOKEN_GROUPS, UNKNOWN_SUBJECTS};
 pub(super) use limit::{Limit, PERIODS};
 pub(super) use observe::{Content, Observe, Otlp};
 pub(super) use permission::{Addresses, Bounds, Parameters};
-pub(super) use price::Price;
+pub(super) use price::{Price, PriceTier};
 pub(super) use provider::Provider;
 pub(super) use route::{
     BALANCES, CONDITIONS, Health, Hedge, Retries, Route, Target, Timeouts, WeightedTarget,

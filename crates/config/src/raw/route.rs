@@ -127,9 +127,12 @@ pub(crate) struct Health {
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Timeouts {
-    /// From the start of an attempt to the first byte of its answer, or to the first content of a stream.
-    /// Default: 60s, or `total` if that is shorter.
+    /// From the start of an attempt to the first content of a stream. Default: 60s, or `total` if that is
+    /// shorter.
     pub(crate) first_byte: Option<Span>,
+    /// From the start of an attempt to the first byte of an answer that is not a stream. Default: `first_byte`
+    /// if that is set, else `total`.
+    pub(crate) answer: Option<Span>,
     /// Between two pieces of an answer. Default: 60s.
     pub(crate) idle: Option<Span>,
     /// For the whole request, retries and fallbacks included. Default: 10m.

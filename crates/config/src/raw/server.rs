@@ -9,7 +9,7 @@ use super::{Addresses, Issuer, Size};
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Server {
-    /// The longest request body, at most 64MiB. A longer one is refused with 413. Default: 4MiB.
+    /// The longest request body, at most 64MiB. A longer one is refused with 413. Default: 16MiB.
     pub(crate) max_body: Option<Size>,
     /// The header in which a trusted proxy in front of the gateway sends the caller's IP address. Default: the
     /// address that the host reports.
@@ -26,8 +26,8 @@ pub(crate) struct Auth {
     /// Whether a caller must authenticate. If false, a caller without a key is the consumer `anonymous`.
     /// Default: true.
     pub(crate) required: Option<bool>,
-    /// Places to look for a key, in this order: `bearer` or `header:NAME`. Default: `bearer`, then
-    /// `header:x-api-key`.
+    /// Places to look for a key, in this order: `bearer` or `header:NAME`. The first place with a known key
+    /// decides. Default: `bearer`, `header:x-api-key`, `header:api-key`.
     pub(crate) sources: Option<Vec<String>>,
     /// IP addresses that may call; this applies to every caller. Default: all.
     pub(crate) addresses: Option<Addresses>,

@@ -47,6 +47,7 @@ fn worked_example_parses_to_commented_values() {
         chat.timeouts,
         Timeouts {
             first_byte: Duration::from_secs(15),
+            answer: Duration::from_secs(15),
             idle: Duration::from_secs(30),
             total: Duration::from_secs(300),
         }
@@ -111,9 +112,9 @@ fn absent_fields_have_defaults() {
          routes = [{ id = \"r\", models = [\"m\"], targets = [{ provider = \"ollama\" }] }]",
     )
     .expect("it is right");
-    assert_eq!(config.server.max_body, 4 << 20);
+    assert_eq!(config.server.max_body, 16 << 20);
     assert!(config.auth.required);
-    assert_eq!(config.auth.sources.len(), 2);
+    assert_eq!(config.auth.sources.len(), 3);
     let route = &config.routes[0];
     assert_eq!(route.targets.total().get(), 1);
     assert_eq!(route.sticky, Sticky::None);
@@ -138,6 +139,7 @@ fn absent_fields_have_defaults() {
         route.timeouts,
         Timeouts {
             first_byte: Duration::from_secs(60),
+            answer: Duration::from_secs(600),
             idle: Duration::from_secs(60),
             total: Duration::from_secs(600),
         }
@@ -154,6 +156,24 @@ fn first_byte_default_is_capped_by_total() {
     )
     .expect("it is right");
     assert_eq!(config.routes[0].timeouts.first_byte, Duration::from_secs(5));
+}
+
+#[test]
+fn whole_answer_may_take_the_total_time_unless_a_bound_is_set() {
+    for (timeouts, expected) in [
+        ("total = \"5m\"", 300),
+        ("total = \"5m\", first_byte = \"10s\"", 10),
+        ("total = \"5m\", first_byte = \"10s\", answer = \"4m\"", 240),
+        ("total = \"5m\", answer = \"20s\"", 20),
+    ] {
+        let config = load(&format!(
+            "providers = [{{ id = \"ollama\" }}]\n\
+             routes = [{{ id = \"r\", models = [\"m\"], targets = [{{ provider = \"ollama\" }}], \
+             timeouts = {{ {timeouts} }} }}]",
+        ))
+        .expect("it is right");
+        assert_eq!(config.routes[0].timeouts.answer, Duration::from_secs(expected), "{timeouts}");
+    }
 }
 
 #[test]
@@ -228,4 +248,39 @@ fn secret_names_equal_the_requested_secrets() {
         assert!(secrets_requested(text).iter().all(|name| found.contains(name)), "{found:?}");
     }
     assert_eq!(author::secret_names("not TOML"), Vec::<String>::new());
+}
+
+#[test]
+fn part_that_needs_attention_gets_a_warning() {
+    let warned = |text: &str| {
+        let config = load(text).expect("it is right");
+        config.warnings.into_iter().map(|warning| warning.path).collect::<Vec<_>>()
+    };
+    let provider = |url: &str| format!("providers = [{{ id = \"vllm\", base_url = \"{url}\" }}]");
+    for url in ["http://10.0.0.7/v1", "http://models.example.com", "http://[fd00::1]/v1"] {
+        assert_eq!(warned(&provider(url)), ["providers[0].base_url"], "{url}");
+    }
+    for url in ["https://h/v1", "http://127.0.0.1:8000/v1", "http://localhost", "http://[::1]/v1"] {
+        assert_eq!(warned(&provider(url)), [""; 0], "{url}");
+    }
+    assert_eq!(
+        warned("[observe.otlp]\nendpoint = \"http://collector:4318\""),
+        ["observe.otlp.endpoint"]
+    );
+    assert_eq!(warned("[server]\nmax_body = \"17MiB\""), ["server.max_body"]);
+    assert_eq!(warned("[server]\nmax_body = \"16MiB\""), [""; 0]);
+    let operator = |name: &str| {
+        format!("[[admin.operators]]\nname = \"ann\"\nrole = \"owner\"\ntoken = \"secret:{name}\"")
+    };
+    // Each secret has the value "value of NAME".
+    assert_eq!(warned(&operator("SHORT")), ["admin.operators[0].token"]);
+    assert_eq!(warned(&operator("A_RATHER_LONG_NAME")), [""; 0]);
+    let issuers = |second: &str| {
+        format!(
+            "[[auth.jwt]]\nissuer = \"a\"\nsecret = \"secret:ISSUER_WITH_A_LONG_NAME_A\"\n\
+             [[auth.jwt]]\nissuer = \"b\"\nsecret = \"secret:ISSUER_WITH_A_LONG_NAME_B\"\n{second}"
+        )
+    };
+    assert_eq!(warned(&issuers("")), ["auth.jwt[1]"]);
+    assert_eq!(warned(&issuers("namespace = \"b\"")), [""; 0]);
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     By, Config, IssuerKeys, Limit, Measure, OnError, Parameter, ParameterRule, Period, Price,
-    Quota, Role, ValuePattern, author,
+    Quota, Role, TokenGroups, UnknownSubjects, ValuePattern, Warning, author,
 };
 
 use super::{FULL_EXAMPLE, WORKED_EXAMPLE, load};
@@ -185,6 +185,13 @@ fn issuers_and_operators_are_parsed() {
     assert_eq!((*keep, fetched.skew), (Duration::from_secs(3600), Duration::from_secs(5)));
     assert_eq!(fetched.consumer_claim, "azp");
     assert_eq!(fetched.group_claim.as_deref(), Some("realm_access.team"));
+    assert_eq!(fetched.default_group.as_deref(), Some("design"));
+    assert_eq!((fetched.groups, fetched.unknown), (TokenGroups::Listed, UnknownSubjects::Refuse));
+    assert_eq!((inline.groups, inline.unknown), (TokenGroups::Any, UnknownSubjects::Admit));
+    assert_eq!((&fetched.namespace, shared.namespace.as_deref()), (&None, Some("tests")));
+    // The third issuer shares the first one's names.
+    let shares = |it: &Warning| it.path == "auth.jwt[2]" && it.message.contains("auth.jwt[0]");
+    assert!(config.warnings.iter().any(shares), "{:?}", config.warnings);
     assert!(matches!(shared.keys, IssuerKeys::Inline(_)));
     assert!(matches!(inline.keys, IssuerKeys::Inline(_)));
     assert_eq!((shared.consumer_claim.as_str(), &shared.group_claim), ("sub", &None));
@@ -214,13 +221,59 @@ fn price_lookup_prefers_the_most_specific_entry() {
     let [openai, deepseek] = [0, 1].map(|at| config.routes[at].targets.all()[0].target.provider);
     let check = |provider, model, input, cached, output| {
         let price = config.prices.lookup(provider, model);
-        assert_eq!(price, Some(Price { input, cached, output }), "{model}");
+        let expected = Price { input, cached, cache_write: input, output };
+        assert_eq!(price.map(|price| price.at(1_000_000)), Some(expected), "{model}");
     };
     check(openai, "gpt-4o", 2_500_000, 1_250_000, 10_000_000);
     check(openai, "gpt-4o-mini", 150_000, 150_000, 600_000);
     // A billionth of a USD for a million tokens is rounded up.
     check(deepseek, "gpt-4o", 1, 1, 0);
     check(deepseek, "deepseek-chat", 1, 1, 0);
+}
+
+#[test]
+fn price_depends_on_the_length_of_the_prompt() {
+    let text = r#"
+        [[providers]]
+        id       = "local"
+        kind     = "openai-compatible"
+        base_url = "http://localhost/v1"
+        [[routes]]
+        id      = "chat"
+        models  = ["*"]
+        targets = [{ provider = "local" }]
+        [[prices]]
+        model        = "gemini-2.5-pro"
+        input        = 1.25
+        output       = 10.0
+        cached_input = 0.31
+        cache_write  = 1.5
+        tiers = [
+            { above = 1000000, input = 5, output = 30 },
+            { above = 200000, input = 2.5, output = 15.0, cached = 0.625, cache_write = 3 },
+        ]
+        [[prices]]
+        model  = "plain"
+        input  = 1
+        output = 2
+        tiers  = [{ above = 10, input = 3, output = 4, cached_input = 1 }]
+    "#;
+    let config = load(text).expect("it is right");
+    let lookup = |model| {
+        let provider = config.routes[0].targets.all()[0].target.provider;
+        config.prices.lookup(provider, model).expect("it has a price")
+    };
+    let price = |input, cached, cache_write, output| Price { input, cached, cache_write, output };
+    let gemini = lookup("gemini-2.5-pro");
+    let base = price(1_250_000, 310_000, 1_500_000, 10_000_000);
+    let long = price(2_500_000, 625_000, 3_000_000, 15_000_000);
+    let longest = price(5_000_000, 5_000_000, 5_000_000, 30_000_000);
+    for (tokens, expected) in
+        [(0, base), (200_000, base), (200_001, long), (1_000_000, long), (1_000_001, longest)]
+    {
+        assert_eq!(gemini.at(tokens), expected, "{tokens}");
+    }
+    assert_eq!(lookup("plain").at(11), price(3_000_000, 1_000_000, 3_000_000, 4_000_000));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::auth::keys::random_chars;
-use crate::config_loader::{self, LoadedConfig};
+use crate::config_loader::{self, LoadPurpose, LoadedConfig};
 use crate::host::Host;
 use crate::host::error::HostError;
 use crate::live_config::{
@@ -140,6 +140,7 @@ async fn create_version<P: Host>(
     let versions = VersionStore(request.host);
     let after = parse_value(new_version.document)?;
     let opened = validate(request, new_version.document).await?;
+    let warnings: Vec<String> = opened.config.warnings.iter().map(ToString::to_string).collect();
     let before = load_document(&versions, &head).await?;
     let changes = diff_documents(&parse_value(&before)?, &after);
     let info = VersionInfo {
@@ -153,7 +154,7 @@ async fn create_version<P: Host>(
     };
     if new_version.dry_run || info.hash == head.hash {
         return Ok(with_etag(
-            AdminResponse::json(&changes_json(&head, &changes, new_version.dry_run)),
+            AdminResponse::json(&changes_json(&head, &changes, &warnings, new_version.dry_run)),
             &head,
         ));
     }
@@ -178,7 +179,7 @@ async fn create_version<P: Host>(
     reloading_gateway.apply(&info, opened);
     versions.publish(&info, new_version.document).await;
     reloading_gateway.note_published(info.version);
-    Ok(with_etag(AdminResponse::json(&changes_json(&info, &changes, false)), &info))
+    Ok(with_etag(AdminResponse::json(&changes_json(&info, &changes, &warnings, false)), &info))
 }
 
 /// Refuses a document without routes: an empty file would pass every other check.
@@ -203,9 +204,11 @@ async fn validate<P: Host>(
     request: &AdminRequest<'_, P>,
     document: &str,
 ) -> Result<LoadedConfig, AdminError> {
-    let read = config_loader::load_config(request.host, document).await.map_err(|_| {
-        AdminError::unavailable("settings_unavailable", "Reading the host's secrets failed.")
-    })?;
+    let read = config_loader::load_config(request.host, document, LoadPurpose::Check)
+        .await
+        .map_err(|_| {
+            AdminError::unavailable("settings_unavailable", "Reading the host's secrets failed.")
+        })?;
     read.map_err(|problems| problems_error(&problems))
 }
 
@@ -311,8 +314,17 @@ fn with_etag(reply: AdminResponse, info: &VersionInfo) -> AdminResponse {
     reply.with_header("x-serin-config-version", info.version.to_string())
 }
 
-fn changes_json(info: &VersionInfo, changes: &[DocumentChange], dry_run: bool) -> Value {
+fn changes_json(
+    info: &VersionInfo,
+    changes: &[DocumentChange],
+    warnings: &[String],
+    dry_run: bool,
+) -> Value {
     let mut body = version_json(info);
+    // Only if there are any, so that scripts notice them.
+    if !warnings.is_empty() {
+        body["warnings"] = json!(warnings);
+    }
     body["dry_run"] = dry_run.into();
     body["changes"] = json!(changes);
     body

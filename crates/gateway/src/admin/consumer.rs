@@ -122,6 +122,10 @@ pub(super) async fn delete<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     let lock = lock::acquire(request.host, subject).await?;
     let lock = lock.ok_or_else(|| locked_error("this consumer"))?;
     let change = async {
+        // Before the consumer's settings are gone: a token without them would be admitted to more.
+        if !request.context.config.auth.issuers.is_empty() {
+            request.key_store().put_deleted(id).await?;
+        }
         key::revoke_all(request, id).await?;
         Ok(request.key_store().delete_consumer(id).await?)
     };
@@ -203,6 +207,9 @@ fn configured_json(config: &Config, consumer: &Consumer) -> Value {
     let mut shown = json!({ "id": consumer.id, "source": "configuration" });
     if let Some(group) = &consumer.group {
         shown["group"] = json!(group);
+    }
+    if consumer.disabled {
+        shown["disabled"] = json!(true);
     }
     if let Some(routes) = &consumer.permissions.routes {
         let ids: Vec<&str> = routes.iter().map(|index| config.route(*index).id.as_str()).collect();

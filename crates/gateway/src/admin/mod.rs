@@ -47,7 +47,7 @@ use crate::host::body::Body;
 use crate::host::recent_writes::RecentWrites;
 use crate::live_config::ReloadingGateway;
 use crate::request::client_ip;
-use crate::request::request_id;
+use crate::request::{read_body, request_id};
 
 /// Path prefix of the admin API.
 pub(crate) const PREFIX: &str = "/admin/v1/";
@@ -84,9 +84,10 @@ pub(crate) async fn handle<P: Host>(
     host: P,
     request: http::Request<Body>,
 ) -> http::Response<Body> {
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let address = client_ip::client_ip(gateway.config(), &parts);
     if let Err(refusal) = access::check_global_ip(gateway.config(), address) {
+        read_body::drain_body(&host, &parts.headers, &mut body).await;
         return crate::response::unrecorded_error_response(&refusal);
     }
     let context = AdminContext {
@@ -106,9 +107,11 @@ async fn handle_request<P: Host>(
     host: &P,
     request: http::Request<Body>,
 ) -> http::Response<Body> {
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let id = request_id::request_id(&parts.headers, host);
-    response::into_response(dispatch(context, host, &parts, body, &id).await, &id)
+    let result = dispatch(context, host, &parts, &mut body, &id).await;
+    read_body::drain_body(host, &parts.headers, &mut body).await;
+    response::into_response(result, &id)
 }
 
 /// A request that is authenticated and permitted.
@@ -128,7 +131,7 @@ async fn dispatch<P: Host>(
     context: AdminContext<'_>,
     host: &P,
     parts: &Parts,
-    body: Body,
+    body: &mut Body,
     request_id: &str,
 ) -> AdminResult {
     if context.token.is_none() && context.config.operators.is_empty() {

@@ -23,10 +23,10 @@ pub(super) const MAX_CONFIG_BYTES: usize = 1024 * 1024;
 /// Reads a whole body of at most `max` bytes. The content type is not checked if the body is empty.
 pub(super) async fn read_body(
     headers: &HeaderMap,
-    body: Body,
+    body: &mut Body,
     max: usize,
 ) -> Result<Bytes, AdminError> {
-    let body = body.collect(max).await.map_err(|error| match error {
+    let body = body.collect_from(max).await.map_err(|error| match error {
         ReadError::TooLarge => {
             let message = format!("The body exceeds the limit of {max} bytes.");
             AdminError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)

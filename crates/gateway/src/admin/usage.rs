@@ -282,6 +282,7 @@ fn totals_json(totals: &UsageTotals) -> Value {
         "estimated": totals.estimated,
         "input_tokens": totals.input,
         "cached_tokens": totals.cached,
+        "cache_write_tokens": totals.cache_write,
         "output_tokens": totals.output,
         "reasoning_tokens": totals.reasoning,
         "cost_usd": billionths_to_usd(totals.cost),

@@ -1,14 +1,18 @@
 //! Access rules of callers: addresses and parameters.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use config::Config;
+use config::{Config, Parameter};
 
 use crate::auth::parameter_rules;
 use crate::error::Refusal;
 use crate::request::parse::ParsedRequest;
 
 use super::caller::Caller;
+
+/// Time for the request of a caller who may use no route.
+const DEFAULT_TOTAL_TIME: Duration = Duration::from_secs(60);
 
 /// Checks the address rules for all callers. Runs before everything else.
 pub(crate) fn check_global_ip(config: &Config, client_ip: Option<IpAddr>) -> Result<(), Refusal> {
@@ -25,13 +29,25 @@ pub(crate) fn check_caller_ip(
     if allowed { Ok(()) } else { Err(Refusal::AddressNotAllowed) }
 }
 
+/// The longest time that a route of the caller allows for a whole request.
+pub(crate) fn max_total_time(config: &Config, caller: &Caller<'_>) -> Duration {
+    let usable = config.routes_with_index().filter(|(index, _)| caller.may_use(*index));
+    usable.map(|(_, route)| route.timeouts.total).max().unwrap_or(DEFAULT_TOTAL_TIME)
+}
+
 /// Checks a request's parameters against the caller's rules.
 pub(crate) fn check_parameters(
     caller: &Caller<'_>,
     request: &ParsedRequest,
 ) -> Result<(), Refusal> {
-    let bounds = caller.permissions().flat_map(|permissions| &permissions.parameters);
-    parameter_rules::check_parameters(request.body(), bounds).map_err(|found| {
+    let bounds = || caller.permissions().flat_map(|permissions| &permissions.parameters);
+    // A bound holds for the field under each name that an upstream may read.
+    let aliases = bounds().flat_map(|bound| {
+        let names = openai::field_aliases(&bound.path).iter();
+        names.map(|name| Parameter { path: (*name).to_owned(), rule: bound.rule.clone() })
+    });
+    let aliases: Vec<Parameter> = aliases.collect();
+    parameter_rules::check_parameters(request.body(), bounds().chain(&aliases)).map_err(|found| {
         Refusal::ParameterNotAllowed { param: found.path, expected: found.expected }
     })
 }

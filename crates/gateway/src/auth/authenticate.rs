@@ -28,27 +28,41 @@ pub(crate) struct Authenticator<'a> {
 }
 
 impl<'a> Authenticator<'a> {
-    /// Authenticates the key in the first configured place that holds one: a key of the
-    /// configuration, an issued key, or a JSON Web Token.
+    /// Authenticates the caller by the first configured place that holds a known key: a key of the
+    /// configuration, an issued key, or a JSON Web Token. Client libraries always send some key, so a
+    /// place with an unknown one does not hide a later one.
     pub(crate) async fn authenticate<P: Host>(
         &self,
         host: &P,
         headers: &HeaderMap,
     ) -> Result<Caller<'a>, Error> {
         let config = self.config;
-        let key = config.auth.sources.iter().find_map(|source| presented_key(source, headers));
-        let known = match key {
-            Some(key) => self.authenticate_key(host, key).await,
-            None => Ok(None),
-        };
-        match known {
-            Ok(Some(known)) => Ok(Caller::from_consumer(config, known)),
-            Ok(None) if config.auth.required => {
-                Err(Refusal::InvalidKey { presented: key.is_some() }.into())
+        let mut tried: Vec<&str> = Vec::new();
+        let mut error = None;
+        for source in &config.auth.sources {
+            let Some(key) = presented_key(source, headers) else { continue };
+            if tried.contains(&key) {
+                continue;
             }
-            // Client libraries always send some key, so an unknown key counts as none.
-            Ok(None) => Ok(Caller::ANONYMOUS),
-            Err(error) => Err(error),
+            tried.push(key);
+            match self.authenticate_key(host, key).await {
+                Ok(Some(known)) if known.consumer().disabled => {
+                    return Err(Refusal::ConsumerDisabled.into());
+                }
+                Ok(Some(known)) => return Ok(Caller::from_consumer(config, known, source)),
+                Ok(None) => {}
+                // An unavailable store is reported only if no other place has a known key, and rather
+                // than a refused token.
+                Err(found) if !matches!(error, Some(Error::Fault(_))) => error = Some(found),
+                Err(_) => {}
+            }
+        }
+        match error {
+            Some(error) => Err(error),
+            None if config.auth.required => {
+                Err(Refusal::InvalidKey { presented: !tried.is_empty() }.into())
+            }
+            None => Ok(Caller::ANONYMOUS),
         }
     }
 

@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
-use config::{Config, Consumer, Group, Permissions, RouteIndex};
+use config::{Config, Consumer, Group, KeySource, Permissions, RouteIndex};
 
 /// A caller: a consumer whose key was presented, or an anonymous client if no key is required.
 #[derive(Debug)]
 pub(crate) struct Caller<'a> {
     consumer: Option<ConsumerSource<'a>>,
+    key_source: Option<&'a KeySource>,
     group: Option<&'a Group>,
 }
 
@@ -25,12 +26,24 @@ pub(crate) const ANONYMOUS: &str = "anonymous";
 
 impl<'a> Caller<'a> {
     /// A caller without a key.
-    pub(crate) const ANONYMOUS: Self = Self { consumer: None, group: None };
+    pub(crate) const ANONYMOUS: Self = Self { consumer: None, key_source: None, group: None };
 
     /// A consumer as a caller, with its group in this configuration.
-    pub(crate) fn from_consumer(config: &'a Config, consumer: ConsumerSource<'a>) -> Self {
+    pub(crate) fn from_consumer(
+        config: &'a Config,
+        consumer: ConsumerSource<'a>,
+        key_source: &'a KeySource,
+    ) -> Self {
         let group = consumer.consumer().group.as_deref().and_then(|id| config.group(id));
-        Self { consumer: Some(consumer), group }
+        Self { consumer: Some(consumer), key_source: Some(key_source), group }
+    }
+
+    /// The place of the request that held the key, as `[auth] sources` names it.
+    pub(crate) fn key_source(&self) -> Option<String> {
+        self.key_source.map(|source| match source {
+            KeySource::Bearer => "bearer".to_owned(),
+            KeySource::Header(name) => format!("header:{name}"),
+        })
     }
 
     /// The consumer's name, or `anonymous`.
@@ -62,7 +75,8 @@ impl<'a> Caller<'a> {
 }
 
 impl ConsumerSource<'_> {
-    fn consumer(&self) -> &Consumer {
+    /// Its settings.
+    pub(super) fn consumer(&self) -> &Consumer {
         match self {
             Self::Configured(consumer) => consumer,
             Self::Dynamic(consumer) => consumer,

@@ -41,24 +41,32 @@ pub(crate) struct StoredTokens {
     pub output: u64,
     /// Prompt tokens that came from the provider's cache.
     pub cached: u64,
+    /// Prompt tokens that the provider wrote to its cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write: u64,
     /// Completion tokens that were spent on reasoning.
     pub reasoning: u64,
     /// Whether the provider reported the usage.
     pub reported: bool,
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl From<Tokens> for StoredTokens {
     fn from(tokens: Tokens) -> Self {
-        let Tokens { input, output, cached, reasoning, counted } = tokens;
-        Self { input, output, cached, reasoning, reported: counted == TokenSource::Reported }
+        let Tokens { input, output, cached, cache_write, reasoning, counted, doubt: _ } = tokens;
+        let reported = counted == TokenSource::Reported;
+        Self { input, output, cached, cache_write, reasoning, reported }
     }
 }
 
 impl From<StoredTokens> for Tokens {
     fn from(spent: StoredTokens) -> Self {
-        let StoredTokens { input, output, cached, reasoning, reported } = spent;
+        let StoredTokens { input, output, cached, cache_write, reasoning, reported } = spent;
         let counted = if reported { TokenSource::Reported } else { TokenSource::Estimated };
-        Self { input, output, cached, reasoning, counted }
+        Self { input, output, cached, cache_write, reasoning, counted, doubt: None }
     }
 }
 

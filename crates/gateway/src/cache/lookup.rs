@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use civil_time::Timestamp;
-use config::{Cache, Config, RouteIndex};
+use config::{Cache, CacheScope, Config, RouteIndex};
 use http::HeaderMap;
 use openai::{Endpoint, Tokens};
 
@@ -29,7 +29,7 @@ pub(crate) const MIN_STORE_TTL: Duration = Duration::from_secs(60);
 pub(crate) enum CacheLookup {
     /// The route has no cache.
     Disabled,
-    /// The request opted out of caching.
+    /// The request opted out of caching, or of an answer that others share and that must stay.
     Bypass,
     /// No entry; the answer will be stored here.
     Miss(Box<FillSlot>),
@@ -131,8 +131,22 @@ pub(crate) async fn lookup<P: Host>(
     };
     let name = CacheKey::new(&subject, &canonical).storage_key(&subject);
     let mut leader = None;
-    if !directives.no_cache {
-        let reader = EntryReader { host, cache, directives, request };
+    let reader = EntryReader { host, cache, directives, request };
+    // Callers that share an entry must not repeat a request until its answer suits them: a stored answer stays.
+    let is_shared = match cache.scope {
+        CacheScope::Consumer => false,
+        CacheScope::Group => caller.group().is_some(),
+        CacheScope::All => true,
+    };
+    let keeps = |bytes: &Bytes| is_shared && reader.is_live(bytes);
+    if directives.no_cache {
+        if is_shared
+            && let Ok(Some(bytes)) = shared.recent_writes.get(host, &name).await
+            && keeps(&bytes)
+        {
+            return CacheLookup::Bypass;
+        }
+    } else {
         let now = host.now();
         // Only requests for whole answers are coalesced: a caller of a stream needs its first token
         // at once.
@@ -148,13 +162,16 @@ pub(crate) async fn lookup<P: Host>(
                 }
             }
         }
-        if let Ok(Some(bytes)) = shared.recent_writes.get(host, &name).await
-            && let Some(hit) = reader.to_hit(&bytes)
-        {
-            if let Some(leader) = leader {
-                leader.publish(bytes);
+        if let Ok(Some(bytes)) = shared.recent_writes.get(host, &name).await {
+            if let Some(hit) = reader.to_hit(&bytes) {
+                if let Some(leader) = leader {
+                    leader.publish(bytes);
+                }
+                return CacheLookup::Hit(Box::new(hit));
             }
-            return CacheLookup::Hit(Box::new(hit));
+            if keeps(&bytes) {
+                return CacheLookup::Bypass;
+            }
         }
     }
     CacheLookup::Miss(Box::new(FillSlot {
@@ -192,15 +209,25 @@ struct EntryReader<'a, P> {
 }
 
 impl<P: Clock> EntryReader<'_, P> {
+    /// Whether an entry has not expired, whatever the request asks for.
+    fn is_live(&self, bytes: &Bytes) -> bool {
+        CacheEntry::parse(bytes).is_some_and(|entry| self.is_current(&entry.head))
+    }
+
+    /// Whether an entry has not expired. The configured time to live may be shorter now than when the entry
+    /// was stored.
+    fn is_current(&self, head: &CacheEntryHead) -> bool {
+        let now = self.host.now();
+        now < head.until && now.since(head.at) < self.cache.ttl
+    }
+
     /// `None` if the entry is corrupt, expired, or cannot be converted to the requested form.
     fn to_hit(&self, bytes: &Bytes) -> Option<CacheHit> {
         let entry = CacheEntry::parse(bytes)?;
-        let now = self.host.now();
-        let age = now.since(entry.head.at);
-        // The configured time to live may be shorter now than when the entry was stored.
-        if now >= entry.head.until || age >= self.cache.ttl {
+        if !self.is_current(&entry.head) {
             return None;
         }
+        let age = self.host.now().since(entry.head.at);
         if self.directives.max_age.is_some_and(|max| age > Duration::from_secs(max)) {
             return None;
         }

@@ -3,8 +3,6 @@
 //! Only `lookup` and `single_flight` read a store or a clock; the other modules are pure.
 
 mod canonical;
-mod chunks_to_completion;
-mod completion_to_chunks;
 mod directives;
 mod entry;
 mod key;
@@ -13,7 +11,6 @@ mod replay;
 pub(crate) mod single_flight;
 
 pub use canonical::CanonicalRequest;
-pub(crate) use chunks_to_completion::first_choice_text;
 pub(crate) use directives::CacheDirectives;
 pub(crate) use entry::{CacheEntry, CacheEntryHead, MAX_ENTRY_BODY_BYTES, StoredTokens};
 pub use key::{CacheKey, CacheKeyScope, CacheSubject};

@@ -1,14 +1,17 @@
 //! Replay of a cache entry: with fresh ids, in the stored form or converted to the other.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use json::Edits;
 use openai::Endpoint;
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
 
-use super::chunks_to_completion::{chunks_to_completion, event_data};
-use super::completion_to_chunks::completion_to_chunks;
+use crate::upstream::wrapping::{Completion, Frame, completion_to_events, event_data};
+
 use super::entry::{CacheEntry, StoredTokens};
 
 /// Requested form of a replay.
@@ -55,24 +58,19 @@ impl Replay {
             (false, false) => Some(Self::Whole(with_new_id(&entry.body, &id)?.1)),
             (true, true) => replay_stream(entry, &id, how.include_usage),
             (true, false) => {
-                let mut answer = chunks_to_completion(how.endpoint, &entry.body)?;
-                set_id(&mut answer, &id);
-                if !answer.get("usage").is_some_and(Value::is_object) && entry.head.spent.reported {
-                    answer.insert("usage".to_owned(), usage_json(entry.head.spent));
-                }
-                Some(Self::Whole(Value::Object(answer).to_string().into()))
+                let chunks = event_data(&entry.body);
+                let completion = Completion::from_chunks(how.endpoint, &chunks)?;
+                let usage = entry.head.spent.reported.then(|| usage_json(entry.head.spent));
+                let usage = usage.filter(|_| !completion.has_usage());
+                Some(Self::Whole(completion.to_json(Some(&id), usage.as_deref()).into()))
             }
             (false, true) => {
-                let mut answer: Map<String, Value> = json::from_bytes(&entry.body).ok()?;
-                set_id(&mut answer, &id);
-                let chunks = completion_to_chunks(how.endpoint, &answer, how.split_text)?;
-                let mut events: Vec<Bytes> =
-                    chunks.iter().map(|chunk| sse_event(&chunk.to_string())).collect();
-                if how.include_usage
-                    && let Some(usage) = answer.get("usage").filter(|usage| usage.is_object())
-                {
-                    let chunk = usage_chunk(chunks.into_iter().next()?, usage.clone());
-                    events.push(sse_event(&chunk.to_string()));
+                let answer = str::from_utf8(&entry.body).ok()?;
+                let (mut events, frame, usage) =
+                    completion_to_events(how.endpoint, answer, Some(&id), how.split_text)?;
+                let usage = usage.map(RawValue::get).filter(|usage| usage.starts_with('{'));
+                if let Some(usage) = usage.filter(|_| how.include_usage) {
+                    events.push(frame.usage_event(usage));
                 }
                 events.push(sse_event("[DONE]"));
                 Some(Self::Events(events))
@@ -99,9 +97,8 @@ fn replay_stream(entry: &CacheEntry, id: &str, wants_usage: bool) -> Option<Repl
         events.push(sse_event(str::from_utf8(&renamed).ok()?));
     }
     if wants_usage && !has_usage && entry.head.spent.reported {
-        let mut first: Value = serde_json::from_slice(chunks.first()?).ok()?;
-        set_id(first.as_object_mut()?, id);
-        events.push(sse_event(&usage_chunk(first, usage_json(entry.head.spent)).to_string()));
+        let (frame, ..) = Frame::parse(str::from_utf8(chunks.first()?).ok()?, Some(id))?;
+        events.push(frame.usage_event(&usage_json(entry.head.spent)));
     }
     events.push(sse_event("[DONE]"));
     Some(Replay::Events(events))
@@ -117,27 +114,15 @@ fn with_new_id<'a>(text: &'a Bytes, id: &str) -> Option<(AnswerOutline<'a>, Byte
     Some((outline, edits.apply(text).into()))
 }
 
-fn set_id(answer: &mut Map<String, Value>, id: &str) {
-    if let Some(known) = answer.get_mut("id").filter(|known| known.is_string()) {
-        *known = json!(id);
-    }
-}
-
-/// The last chunk of a stream, built from another chunk.
-fn usage_chunk(mut like: Value, usage: Value) -> Value {
-    like["choices"] = json!([]);
-    like["usage"] = usage;
-    like
-}
-
-fn usage_json(spent: StoredTokens) -> Value {
-    json!({
+fn usage_json(spent: StoredTokens) -> String {
+    let usage = json!({
         "prompt_tokens": spent.input,
         "completion_tokens": spent.output,
         "total_tokens": spent.input.saturating_add(spent.output),
         "prompt_tokens_details": { "cached_tokens": spent.cached },
         "completion_tokens_details": { "reasoning_tokens": spent.reasoning },
-    })
+    });
+    usage.to_string()
 }
 
 fn sse_event(data: &str) -> Bytes {
@@ -145,26 +130,33 @@ fn sse_event(data: &str) -> Bytes {
     ["data: ", &data.replace('\n', "\ndata: "), "\n\n"].concat().into()
 }
 
-/// Whether a body is complete: every choice has ended, and none by a content filter, an error, or,
-/// if the gateway capped it, its length.
+/// Whether a body may be stored: every choice has ended with some content, and none by a content
+/// filter, an error, or, if the gateway capped it, its length.
 pub(crate) fn is_complete(endpoint: Endpoint, stream: bool, body: &Bytes, is_capped: bool) -> bool {
     #[derive(Deserialize)]
     struct Answer<'a> {
-        #[serde(default)]
-        choices: Vec<Choice>,
+        #[serde(borrow, default)]
+        choices: Vec<Choice<'a>>,
         #[serde(borrow)]
         data: Option<&'a RawValue>,
         #[serde(borrow)]
         error: Option<&'a RawValue>,
     }
     #[derive(Deserialize)]
-    struct Choice {
+    struct Choice<'a> {
         #[serde(default)]
         index: Option<u32>,
         finish_reason: Option<String>,
+        #[serde(borrow)]
+        message: Option<&'a RawValue>,
+        #[serde(borrow)]
+        delta: Option<&'a RawValue>,
+        #[serde(borrow)]
+        text: Option<&'a RawValue>,
     }
     let bodies = if stream { event_data(body) } else { vec![body.clone()] };
-    let mut choices: Vec<(u32, bool)> = Vec::new();
+    // Whether each choice has ended, and whether it has content.
+    let mut choices: BTreeMap<u32, (bool, bool)> = BTreeMap::new();
     for body in &bodies {
         let Ok(answer) = json::from_bytes::<Answer<'_>>(body) else { return false };
         if answer.error.is_some_and(|error| error.get() != "null") {
@@ -174,20 +166,33 @@ pub(crate) fn is_complete(endpoint: Endpoint, stream: bool, body: &Bytes, is_cap
             return answer.data.is_some_and(|data| data.get().starts_with('['));
         }
         for choice in answer.choices {
-            let index = choice.index.unwrap_or(0);
             let has_ended = match choice.finish_reason.as_deref() {
                 None | Some("") => false,
                 Some("content_filter" | "error") => return false,
                 Some("length") if is_capped => return false,
                 Some(_) => true,
             };
-            match choices.iter_mut().find(|(known, _)| *known == index) {
-                Some((_, ended)) => *ended |= has_ended,
-                None => choices.push((index, has_ended)),
-            }
+            let parts = [choice.message, choice.delta, choice.text];
+            let (ended, filled) = choices.entry(choice.index.unwrap_or(0)).or_default();
+            *ended |= has_ended;
+            *filled |= parts.into_iter().flatten().any(has_content);
         }
     }
-    !choices.is_empty() && choices.iter().all(|(_, ended)| *ended)
+    !choices.is_empty() && choices.values().all(|(ended, filled)| *ended && *filled)
+}
+
+/// Whether a part of a choice shows something: a text, a tool call, a refusal. Reasoning alone is
+/// no answer.
+fn has_content(part: &RawValue) -> bool {
+    let is_filled = |value: &RawValue| !matches!(value.get(), "null" | "\"\"" | "[]" | "{}");
+    if !part.get().starts_with('{') {
+        return is_filled(part);
+    }
+    let Ok(members) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(part.get()) else {
+        return true;
+    };
+    let is_shown = |name: &str| !matches!(name, "role" | "name") && !name.contains("reasoning");
+    members.iter().any(|(name, value)| is_shown(name) && is_filled(value))
 }
 
 #[cfg(test)]

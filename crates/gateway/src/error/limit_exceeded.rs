@@ -4,7 +4,7 @@ use config::{Measure, Period};
 use http::StatusCode;
 use ledger::AccountBalance;
 
-use super::ApiError;
+use super::{ApiError, ErrorShape};
 
 /// A limit that refuses a request.
 #[derive(Debug)]
@@ -43,7 +43,13 @@ impl LimitExceeded {
             // An operator may raise the balance; a retry every hour finds out.
             Period::Day(_) | Period::Month(_) | Period::Total => 3_600,
         };
-        self.wait_millis.map_or(never, |millis| millis.div_ceil(1_000).max(1))
+        let seconds = self.wait_millis.map_or(never, |millis| millis.div_ceil(1_000).max(1));
+        // Amounts leave a window up to one slot after its length. Clients wait up to 60 s at most,
+        // and one that comes a moment early is told the rest.
+        match self.per {
+            Period::Second | Period::Minute | Period::Hour => seconds.min(never),
+            Period::Day(_) | Period::Month(_) | Period::Total => seconds,
+        }
     }
 
     pub(super) fn to_api_error(&self) -> ApiError {
@@ -96,6 +102,41 @@ impl LimitExceeded {
                 "The limit '{limit}' of {max}{per} is reached: {left} left, {needed} needed. {advice}."
             ),
             headers,
+            shape: ErrorShape::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use civil_time::zone::Zone;
+    use config::{Measure, Period};
+    use ledger::AccountBalance;
+
+    use super::LimitExceeded;
+
+    #[test]
+    fn retry_after_is_at_most_the_period() {
+        for (per, wait_millis, expected) in [
+            (Period::Second, Some(1_020), 1),
+            (Period::Minute, Some(61_200), 60),
+            (Period::Minute, Some(2_000), 2),
+            (Period::Minute, Some(0), 1),
+            (Period::Minute, None, 60),
+            (Period::Hour, Some(3_672_000), 3_600),
+            (Period::Day(Zone::UTC), Some(80_000_000), 80_000),
+            (Period::Total, None, 3_600),
+        ] {
+            let limited = LimitExceeded {
+                limit: "l".to_owned(),
+                measure: Measure::Tokens,
+                per,
+                requested: 1,
+                balance: AccountBalance { max: 1, used: 1, held: 0, resets: None },
+                wait_millis,
+                headers: Vec::new(),
+            };
+            assert_eq!(limited.retry_after(), expected, "{per:?} {wait_millis:?}");
         }
     }
 }

@@ -2,19 +2,19 @@
 //! fault, [`Fault`] is the gateway's or an upstream's; both become an OpenAI error here.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use http::StatusCode;
 use openai::{ErrorBody, ErrorObject, Invalid};
 
-use crate::record::Attempt;
-
 mod blocked;
+mod fault;
 mod limit_exceeded;
+mod protocol;
 mod stream_error;
 
 pub(crate) use blocked::BlockResponse;
 pub(crate) use limit_exceeded::LimitExceeded;
+pub(crate) use protocol::{ErrorShape, ForeignProtocol};
 pub(crate) use stream_error::StreamError;
 
 /// Errors that are the caller's fault.
@@ -25,6 +25,8 @@ pub(crate) enum Refusal {
         /// Whether the request had a key.
         presented: bool,
     },
+    /// The key is known, and its consumer is disabled.
+    ConsumerDisabled,
     /// The key is valid, but not for this model.
     ModelNotAllowed(String),
     /// The key is valid, but not for this value of a parameter.
@@ -49,8 +51,15 @@ pub(crate) enum Refusal {
     },
     /// The body broke off.
     BodyBroken,
+    /// The body did not arrive in time.
+    BodyTimeout {
+        /// Bytes that arrived.
+        received: usize,
+    },
     /// The path has no endpoint.
     UnknownUrl,
+    /// The path belongs to a protocol that the gateway does not serve.
+    ForeignProtocol(ForeignProtocol),
     /// The path has an endpoint, with another method.
     MethodNotAllowed {
         /// The allowed methods.
@@ -80,6 +89,11 @@ pub(crate) enum Refusal {
 pub(crate) enum Fault {
     /// All targets failed; the record's attempts hold the causes.
     Upstream,
+    /// All targets failed, the last one by its rate limit.
+    RateLimited {
+        /// Seconds until the earliest known time for another try.
+        retry_after: u64,
+    },
     /// No target answered in time, or the total time is up.
     Timeout,
     /// No upstream answered, and the request is too long to be sent again.
@@ -94,12 +108,16 @@ pub(crate) enum Fault {
         /// Seconds until the first key or target is available.
         retry_after: u64,
     },
+    /// No provider of the model has a key: their secrets are not set.
+    NoProviderKey,
     /// A limit's ledger is unavailable, and the limit is closed on errors.
     LedgerUnavailable,
     /// A guard is unavailable, and the guard is closed on errors.
     GuardUnavailable,
     /// The key cannot be checked: the store or an issuer's keys are unavailable.
     AuthenticationUnavailable,
+    /// The bodies of other requests use the isolate's memory.
+    Overloaded,
 }
 
 /// Reasons for which a request gets no upstream's answer.
@@ -140,6 +158,8 @@ pub(crate) struct ApiError {
     pub message: String,
     /// Further headers: `allow`, `retry-after`, rate limits.
     pub headers: Vec<(&'static str, String)>,
+    /// The shape of the body.
+    pub shape: ErrorShape,
 }
 
 const INVALID_REQUEST: &str = "invalid_request_error";
@@ -156,6 +176,7 @@ impl Refusal {
             param: None,
             message,
             headers: Vec::new(),
+            shape: ErrorShape::default(),
         };
         match self {
             Self::InvalidKey { presented: false } => ApiError {
@@ -165,6 +186,10 @@ impl Refusal {
             Self::InvalidKey { presented: true } => ApiError {
                 headers: vec![("www-authenticate", "Bearer".to_owned())],
                 ..plain(StatusCode::UNAUTHORIZED, "invalid_api_key", "The API key is not valid.".to_owned())
+            },
+            Self::ConsumerDisabled => ApiError {
+                headers: vec![("www-authenticate", "Bearer".to_owned())],
+                ..plain(StatusCode::UNAUTHORIZED, "invalid_api_key", "The consumer of this API key is disabled.".to_owned())
             },
             Self::ModelNotAllowed(model) => plain(
                 StatusCode::FORBIDDEN,
@@ -188,6 +213,8 @@ impl Refusal {
             Self::Invalid(invalid) => {
                 let (code, param) = match invalid {
                     Invalid::NotJson(_) | Invalid::NotAnObject => ("invalid_json", None),
+                    Invalid::ResponsesForm => ("invalid_request", Some("messages")),
+                    Invalid::TooManyMembers => ("invalid_request", None),
                     Invalid::Missing(param)
                     | Invalid::Twice(param)
                     | Invalid::Ambiguous(param)
@@ -210,11 +237,20 @@ impl Refusal {
                 "invalid_json",
                 "The body ended before its announced length.".to_owned(),
             ),
+            Self::BodyTimeout { received } => plain(
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                format!("The body did not arrive in time: {received} bytes were received. Send it faster, or send less."),
+            ),
             Self::UnknownUrl => plain(
                 StatusCode::NOT_FOUND,
                 "unknown_url",
                 "Unknown path. Use /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, or /healthz.".to_owned(),
             ),
+            Self::ForeignProtocol(protocol) => ApiError {
+                shape: protocol.shape(),
+                ..plain(StatusCode::NOT_FOUND, "unknown_url", protocol.message().to_owned())
+            },
             Self::MethodNotAllowed { allow } => ApiError {
                 headers: vec![("allow", (*allow).to_owned())],
                 ..plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("This path accepts {allow} only."))
@@ -222,7 +258,7 @@ impl Refusal {
             Self::UnsupportedMediaType => plain(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",
-                "The content-type must be application/json.".to_owned(),
+                "The content-type must be application/json. If the body is JSON, send that header: fetch sends text/plain for a text.".to_owned(),
             ),
             Self::Encoded => plain(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -250,111 +286,15 @@ impl Refusal {
     }
 }
 
-impl Fault {
-    /// The error that the caller receives. It names the attempts, without keys or bodies.
-    pub(crate) fn to_api_error(&self, attempts: &[Attempt]) -> ApiError {
-        let plain = |status, code, message| ApiError {
-            status,
-            code,
-            kind: UPSTREAM_ERROR,
-            param: None,
-            message,
-            headers: Vec::new(),
-        };
-        match self {
-            Self::Upstream => plain(
-                StatusCode::BAD_GATEWAY,
-                "upstream_error",
-                format!("No upstream could answer: {}.", AttemptList(attempts)),
-            ),
-            Self::Timeout => plain(
-                StatusCode::GATEWAY_TIMEOUT,
-                "upstream_timeout",
-                format!("No upstream answered in time: {}.", AttemptList(attempts)),
-            ),
-            Self::NotReplayed { max, is_late } => {
-                let (status, code) = if *is_late {
-                    (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout")
-                } else {
-                    (StatusCode::BAD_GATEWAY, "upstream_error")
-                };
-                let tried = AttemptList(attempts);
-                let message = format!(
-                    "No upstream could answer: {tried}. The request is longer than {max} bytes, so it is sent once."
-                );
-                plain(status, code, message)
-            }
-            Self::NoHealthyUpstream { retry_after } => ApiError {
-                headers: vec![("retry-after", retry_after.to_string())],
-                ..plain(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "no_healthy_upstream",
-                    format!("All upstreams for this model are cooling down after failures. Try again in {retry_after}s."),
-                )
-            },
-            Self::LedgerUnavailable => ApiError {
-                headers: vec![("retry-after", "5".to_owned())],
-                kind: SERVER_ERROR,
-                ..plain(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "ledger_unavailable",
-                    "A limit of this API key cannot be checked: the ledger is unavailable. Try again in 5s.".to_owned(),
-                )
-            },
-            Self::GuardUnavailable => ApiError {
-                headers: vec![("retry-after", "5".to_owned())],
-                kind: SERVER_ERROR,
-                ..plain(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "guard_unavailable",
-                    "A guard that must check this request is unavailable. Try again in 5s.".to_owned(),
-                )
-            },
-            Self::AuthenticationUnavailable => ApiError {
-                headers: vec![("retry-after", "5".to_owned())],
-                kind: SERVER_ERROR,
-                ..plain(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "authentication_unavailable",
-                    "The API key cannot be checked: the key store or the token issuer is unavailable. Try again in 5s.".to_owned(),
-                )
-            },
-        }
-    }
-}
-
-/// Target, result, and status of each attempt.
-struct AttemptList<'a>(&'a [Attempt]);
-
-impl std::fmt::Display for AttemptList<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("no target was called");
-        }
-        for (index, attempt) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str(", ")?;
-            }
-            write!(f, "{} ({}", attempt.target, attempt.result)?;
-            if let Some(status) = attempt.status {
-                write!(f, ", status {status}")?;
-            }
-            f.write_char(')')?;
-        }
-        Ok(())
-    }
-}
-
 impl ApiError {
-    /// The OpenAI error.
-    pub(crate) fn body(&self) -> ErrorBody<'_> {
-        ErrorBody {
-            error: ErrorObject {
-                message: &self.message,
-                kind: self.kind,
-                param: self.param.as_deref(),
-                code: Some(self.code),
-            },
-        }
+    /// The JSON document.
+    pub(crate) fn to_json(&self, request_id: Option<&str>) -> Vec<u8> {
+        let error = ErrorObject {
+            message: &self.message,
+            kind: self.kind,
+            param: self.param.as_deref(),
+            code: Some(self.code),
+        };
+        self.shape.to_json(&ErrorBody { error }, request_id)
     }
 }

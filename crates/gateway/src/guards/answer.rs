@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use guards::{GuardError, GuardInput, Phase, TextFields};
+use guards::pii::MAX_RESTORED_BYTES;
+use guards::{GuardInput, Phase, TextFields};
+use http::HeaderValue;
 use openai::{Endpoint, Unreadable, answer_texts, texts_in_error};
+use serde::de::IgnoredAny;
 
 use crate::error::Error;
 use crate::host::Host;
@@ -13,6 +16,9 @@ use crate::telemetry::request_scope::RequestScope;
 use crate::upstream::answer::{Answer, AnswerContent};
 
 use super::pipeline::{GuardPipeline, GuardRejection};
+
+/// Error in place of a provider's that no guard can read.
+const UNCHECKED_ERROR: &[u8] = br#"{"error":{"message":"The provider refused the request. Its reason is not shown, since no guard can check it.","type":"invalid_request_error","param":null,"code":null}}"#;
 
 impl<P: Host> GuardPipeline<P> {
     /// Checks the answer as far as it has arrived. `true` if it is a stream that must be checked on
@@ -59,7 +65,13 @@ impl<P: Host> GuardPipeline<P> {
         match &mut answer.content {
             AnswerContent::Whole(whole) => {
                 let is_error = !answer.status.is_success();
-                if let Some(changed) = self.check_json(whole, is_error).await? {
+                if is_error && serde_json::from_slice::<IgnoredAny>(whole).is_err() {
+                    // A provider may repeat the caller's words, and no guard reads plain text.
+                    if self.guards_for_phase(Phase::Response).next().is_some() {
+                        *whole = Bytes::from_static(UNCHECKED_ERROR);
+                        answer.content_type = Some(HeaderValue::from_static("application/json"));
+                    }
+                } else if let Some(changed) = self.check_json(whole, is_error).await? {
                     *whole = changed;
                 }
                 Ok(false)
@@ -67,7 +79,9 @@ impl<P: Host> GuardPipeline<P> {
             AnswerContent::Stream(stream) if stream.is_events() => Ok(true),
             // Vectors hold no text.
             AnswerContent::Stream(_) if endpoint == Endpoint::Embeddings => Ok(false),
-            AnswerContent::Stream(_) => self.reject_unreadable().map(|()| false),
+            AnswerContent::Stream(_) => {
+                self.reject_unread("the answer is too long").map(|()| false)
+            }
         }
     }
 
@@ -85,21 +99,23 @@ impl<P: Host> GuardPipeline<P> {
         };
         let Ok(mut text_fields) = text_fields else {
             if !answer.is_empty() {
-                self.reject_unreadable()?;
+                self.reject_unread("the answer cannot be read")?;
             }
             return Ok(None);
         };
         self.check_texts(&mut text_fields).await?;
-        let restored = self.masks.borrow().restore(&text_fields.text());
+        let restored = self.masks.borrow().restore(&text_fields.text(), MAX_RESTORED_BYTES);
         text_fields.apply_edits(0, &restored);
         Ok(text_fields.write_body(answer))
     }
 
-    /// Applies the failure of all answer guards to an answer that cannot be read.
-    pub(crate) fn reject_unreadable(&self) -> Result<(), GuardRejection> {
-        let unread = GuardError("the answer cannot be read".to_owned());
-        self.guards_for_phase(Phase::Response)
-            .try_for_each(|guard| self.handle_failure(guard, Phase::Response, &unread))
+    /// Rejects an answer that cannot be read, if a guard must check it: it may be made so that no
+    /// guard can.
+    pub(crate) fn reject_unread(&self, reason: &str) -> Result<(), GuardRejection> {
+        match self.guards_for_phase(Phase::Response).next() {
+            Some(guard) => Err(self.fail_closed(guard, Phase::Response, reason)),
+            None => Ok(()),
+        }
     }
 
     /// Runs all answer guards on texts of an answer.

@@ -136,7 +136,8 @@ impl<P: Host> GuardPipeline<P> {
         }
     }
 
-    fn masks_input(&self, guard: &ActiveGuard) -> bool {
+    /// Whether a guard may change the texts that it checks.
+    pub(crate) fn masks_input(&self, guard: &ActiveGuard) -> bool {
         match &self.guard_config(guard).kind {
             GuardKind::Aliyun(aliyun) => aliyun.mask,
             GuardKind::Pii(_) => true,
@@ -237,6 +238,7 @@ impl<P: Host> GuardPipeline<P> {
                 match verdict {
                     Ok(Verdict::Pass) => {}
                     Ok(Verdict::Block(findings)) => return Ok(Verdict::Block(findings)).into(),
+                    Ok(Verdict::TooMany) => return Ok(Verdict::TooMany).into(),
                     Ok(Verdict::Mask(edits, found)) => {
                         masked.push((part.clone(), edits));
                         findings.extend(found);

@@ -25,6 +25,9 @@ use super::word_lists::WordLists;
 /// The longest text that is sent to a service, in bytes: some hundred calls.
 pub(super) const MAX_TEXT_BYTES: usize = 1 << 20;
 
+/// Content with more to mask than a guard keeps.
+const TOO_MANY_MATCHES: &str = "more than 10,000 data to mask";
+
 /// Guards of one request, and their results so far.
 pub(crate) struct GuardPipeline<P: Host> {
     pub(crate) config: Rc<Config>,
@@ -239,12 +242,7 @@ impl<P: Host> GuardPipeline<P> {
                         return Err(GuardRejection::Unreadable("more than 1 MiB of text"));
                     }
                     Phase::Response => {
-                        self.handle_failure(
-                            guard,
-                            phase,
-                            &GuardError("it is too long".to_owned()),
-                        )?;
-                        continue;
+                        return Err(self.fail_closed(guard, phase, "it is too long"));
                     }
                 }
             }
@@ -276,6 +274,12 @@ impl<P: Host> GuardPipeline<P> {
                     findings,
                 }));
             }
+            Verdict::TooMany => {
+                return Err(match phase {
+                    Phase::Request => GuardRejection::Unreadable(TOO_MANY_MATCHES),
+                    Phase::Response => self.fail_closed(guard, phase, TOO_MANY_MATCHES),
+                });
+            }
             Verdict::Mask(_, findings) => self.record_result(guard, phase, "mask", findings, text),
             Verdict::Pass => {}
         }
@@ -285,6 +289,24 @@ impl<P: Host> GuardPipeline<P> {
         Ok(verdict)
     }
 
+    /// Records that a guard cannot check something, and rejects it, whatever `on_error` is: that
+    /// setting is for services that fail, and not for content that evades a guard.
+    pub(super) fn fail_closed(
+        &self,
+        guard: &ActiveGuard,
+        phase: Phase,
+        reason: &str,
+    ) -> GuardRejection {
+        self.record_failure(guard, phase, reason);
+        GuardRejection::Unavailable
+    }
+
+    fn record_failure(&self, guard: &ActiveGuard, phase: Phase, reason: &str) {
+        let found =
+            Finding { dimension: Dimension::Content, level: Level::None, label: String::new() };
+        self.record_result(guard, phase, "error", &[found], reason);
+    }
+
     /// Applies a guard's failure.
     pub(super) fn handle_failure(
         &self,
@@ -292,9 +314,7 @@ impl<P: Host> GuardPipeline<P> {
         phase: Phase,
         reason: &GuardError,
     ) -> Result<(), GuardRejection> {
-        let found =
-            Finding { dimension: Dimension::Content, level: Level::None, label: String::new() };
-        self.record_result(guard, phase, "error", &[found], &reason.0);
+        self.record_failure(guard, phase, &reason.0);
         match self.guard_config(guard).on_error {
             OnError::Open => Ok(()),
             OnError::Closed => Err(GuardRejection::Unavailable),

@@ -58,8 +58,12 @@ impl<P: Host> GuardPipeline<P> {
         let scope = effective_scope(request.endpoint(), self.guard_config(guard).scope);
         if scope == GuardScope::All {
             prompt
-                .read_tools_and_schema(request.body_text(), &request.fields().extra_prompt)
-                .map_err(|_| GuardRejection::Unreadable("a schema that is nested too deeply"))?;
+                .read_other_members(request.body_text(), &request.fields().extra_prompt)
+                .map_err(|error| GuardRejection::Unreadable(error.name()))?;
+        }
+        // A masked name would name another function, or none.
+        if !self.masks_input(guard) {
+            prompt.include_names();
         }
         if prompt.has_tokens {
             let error = GuardError("it is given as numbers of tokens".to_owned());
@@ -111,12 +115,11 @@ impl<P: Host> GuardPipeline<P> {
     }
 }
 
-/// Reads the texts of a request. Providers ignore unknown members, however deeply nested, and so
-/// does this: a guard that failed on them would check nothing.
+/// Reads the texts of a request.
 fn read_prompt(request: &ParsedRequest) -> Result<Prompt<'_>, GuardRejection> {
     let content = request.fields().content.clone();
     Prompt::parse(request.endpoint(), request.body_text(), content)
-        .map_err(|_| GuardRejection::Unreadable("an entry that is not a message"))
+        .map_err(|error| GuardRejection::Unreadable(error.name()))
 }
 
 /// The texts of messages in scope.

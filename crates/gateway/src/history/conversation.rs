@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use civil_time::Timestamp;
+use serde::de::{Deserializer as _, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -104,20 +105,37 @@ impl Conversation {
 /// The only question among messages: a user's message after nothing but instructions, and at the
 /// end. `None` if the caller sends a conversation of its own.
 pub(crate) fn find_lone_question(messages: &str) -> Option<Range<usize>> {
-    #[derive(Deserialize)]
-    struct Message {
-        role: String,
+    let messages_of = serde_json::Deserializer::from_str(messages).deserialize_seq(LoneQuestion);
+    messages_of.ok()?.map(|question| json::range_in(messages, question.get()))
+}
+
+/// Reads messages up to the first one that is no instruction. Returns it if it is a question and the
+/// last message.
+struct LoneQuestion;
+
+impl<'de> Visitor<'de> for LoneQuestion {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("messages")
     }
-    let all: Vec<&RawValue> = serde_json::from_str(messages).ok()?;
-    let (last, before) = all.split_last()?;
-    let role =
-        |message: &RawValue| json::from_text::<Message>(message.get()).ok().map(|one| one.role);
-    let is_instruction =
-        |message: &&RawValue| matches!(role(message).as_deref(), Some("system" | "developer"));
-    if role(last)? != "user" || !before.iter().all(is_instruction) {
-        return None;
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        #[derive(Deserialize)]
+        struct Message {
+            role: String,
+        }
+        while let Some(message) = items.next_element::<&'de RawValue>()? {
+            let role = json::from_text::<Message>(message.get()).map_err(A::Error::custom)?.role;
+            if matches!(role.as_str(), "system" | "developer") {
+                continue;
+            }
+            let is_last = items.next_element::<IgnoredAny>()?.is_none();
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Some(message).filter(|_| is_last && role == "user"));
+        }
+        Ok(None)
     }
-    Some(json::range_in(messages, last.get()))
 }
 
 /// Prefix of the keys of a consumer's conversations.

@@ -10,7 +10,6 @@ use openai::Endpoint;
 use serde_json::value::RawValue;
 
 use crate::auth::caller::Caller;
-use crate::cache::first_choice_text;
 use crate::cache::lookup::{MIN_STORE_TTL, includes_route};
 use crate::history::conversation::{
     Conversation, ConversationLimits, Turn, find_lone_question, key_prefix, session_digest,
@@ -18,6 +17,7 @@ use crate::history::conversation::{
 use crate::host::Host;
 use crate::host::recent_writes::RecentWrites;
 use crate::request::parse::ParsedRequest;
+use crate::upstream::wrapping::first_choice_text;
 
 /// The request's header may be `off`; the response's holds the number of turns put before the
 /// question.

@@ -41,7 +41,7 @@ impl Body {
         Self::Stream(Box::pin(pieces))
     }
 
-    /// The next piece, or `None` at the end. Empty pieces are skipped.
+    /// The next piece, or `None` at the end and from then on. Empty pieces are skipped.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, HostError>>> {
         match self {
             Self::Empty => Poll::Ready(None),
@@ -54,6 +54,10 @@ impl Body {
             Self::Stream(pieces) => loop {
                 match ready!(pieces.as_mut().poll_next(cx)) {
                     Some(Ok(piece)) if piece.is_empty() => {}
+                    None => {
+                        *self = Self::Empty;
+                        return Poll::Ready(None);
+                    }
                     other => return Poll::Ready(other),
                 }
             },
@@ -67,6 +71,11 @@ impl Body {
 
     /// Reads a body of at most `limit` bytes. A single piece is returned without a copy.
     pub(crate) async fn collect(mut self, limit: usize) -> Result<Bytes, ReadError> {
+        self.collect_from(limit).await
+    }
+
+    /// Reads a body of at most `limit` bytes, and leaves the rest of a longer one.
+    pub(crate) async fn collect_from(&mut self, limit: usize) -> Result<Bytes, ReadError> {
         let mut whole = Bytes::new();
         while let Some(piece) =
             self.next_piece().await.transpose().map_err(|_| ReadError::Broken)?
@@ -78,6 +87,15 @@ impl Body {
         }
         Ok(whole)
     }
+}
+
+/// A piece that has already arrived, which needs no timer.
+pub(crate) async fn now_or_never(body: &mut Body) -> Option<Option<Result<Bytes, HostError>>> {
+    poll_fn(|cx| match body.poll_piece(cx) {
+        Poll::Ready(piece) => Poll::Ready(Some(piece)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// Appends a piece: the first is returned as it is, later ones are copied with amortized growth.

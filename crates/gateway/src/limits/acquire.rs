@@ -43,11 +43,12 @@ impl<P: Host> Reservation<P> {
         host: &P,
         request: ReservationRequest<'_>,
     ) -> Result<Option<Self>, Error> {
-        let matched = matching::matching_limits(config, &request.subject);
+        let mut matched = matching::matching_limits(config, &request.subject);
         if matched.is_empty() {
             return Ok(None);
         }
         let now = host.now();
+        limiter_state.made_up_values.borrow_mut().bound(&mut matched, now);
         let mut reservation = Self {
             limiter_state: Rc::clone(limiter_state),
             host: host.clone(),
@@ -55,17 +56,17 @@ impl<P: Host> Reservation<P> {
             began: now,
             until: now + request.total + SETTLEMENT_GRACE,
             parts: Vec::new(),
-            prompt_size: request.request.prompt_size(),
             max_output_tokens: None,
             headers: Vec::new(),
             ledger_unavailable: false,
         };
+        let prompt_size = request.request.prompt_size();
         let mut demands = Vec::new();
         for matched in &matched {
             let (limit, value) = (matched.limit, &matched.value);
             let book_id = matching::book_id(limit, value);
             for quota in &limit.quotas {
-                let demand = request.demand_for(limit, quota, reservation.prompt_size, now);
+                let demand = request.demand_for(limit, quota, prompt_size, now);
                 reservation.parts.push(ReservationPart {
                     account: matching::account_name(limit, quota.measure, value),
                     book_id: book_id.clone(),
@@ -163,14 +164,11 @@ impl<P: Host> Reservation<P> {
         now: Timestamp,
     ) -> Vec<Result<LedgerReply, Operation>> {
         let calls = calls.iter().map(|(book_id, positions)| {
-            let holds = positions.iter().map(|at| self.hold_for(*at, &demands[*at], now)).collect();
-            let operation = Operation::Reserve { id: self.id, until: self.until, holds };
+            let holds: Vec<Hold> =
+                positions.iter().map(|at| self.hold_for(*at, &demands[*at], now)).collect();
             let (limiter_state, host) = (Rc::clone(&self.limiter_state), self.host.clone());
-            let book_id = book_id.clone();
-            async move {
-                let reply = limiter_state.call_ledger(&host, &book_id, &operation).await;
-                reply.map_err(|_unavailable| operation)
-            }
+            let (book_id, id, until) = (book_id.clone(), self.id, self.until);
+            async move { limiter_state.reserve(&host, &book_id, (id, until), holds).await }
         });
         futures::join_all(calls.collect()).await
     }

@@ -3,7 +3,8 @@
 
 use std::rc::Rc;
 
-use config::Config;
+use config::{Config, Limit, Measure};
+use openai::token_estimate;
 
 use crate::error::{Error, Refusal};
 use crate::host::Host;
@@ -32,7 +33,11 @@ pub(crate) async fn admit<'a, P: Host>(
     host: &P,
 ) -> (Option<String>, Result<Admitted<'a, P>, Error>) {
     let total = plan.route().timeouts.total;
-    let first = ReservationRequest { subject, request, price: plan.max_price_from(0), total };
+    let prompt_tokens = || token_estimate::estimate_tokens(request.prompt_size());
+    let has_cost = config.limits.iter().any(has_cost_quota);
+    let prompt_tokens = if has_cost { prompt_tokens() } else { 0 };
+    let price = plan.max_price_from(0, prompt_tokens);
+    let first = ReservationRequest { subject, request, price, total };
     let refused = match Reservation::acquire(config, limiter_state, host, first).await {
         Ok(reservation) => return (None, Ok(Admitted { plan, reservation })),
         Err(Error::Refusal(Refusal::Limited(limited))) => limited,
@@ -44,7 +49,7 @@ pub(crate) async fn admit<'a, P: Host>(
         // A fallback has the limits of the route of its own model.
         let route = config.models.route(plan.targets()[position].model);
         let subject = LimitSubject { route, ..subject };
-        let price = plan.max_price_from(position);
+        let price = plan.max_price_from(position, prompt_tokens);
         let fallback = ReservationRequest { subject, request, price, total };
         match Reservation::acquire(config, limiter_state, host, fallback).await {
             Ok(reservation) => {
@@ -56,4 +61,9 @@ pub(crate) async fn admit<'a, P: Host>(
         }
     }
     (limit, Err(Refusal::Limited(refused).into()))
+}
+
+/// Whether a limit counts cost.
+fn has_cost_quota(limit: &Limit) -> bool {
+    limit.quotas.iter().any(|quota| quota.measure == Measure::Cost)
 }

@@ -6,15 +6,19 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use civil_time::Timestamp;
-use ledger::{Book, BookId, Leases, LedgerReply, Operation};
+use ledger::{Book, BookId, Hold, Leases, LedgerReply, Operation};
 
 use crate::host::Host;
 use crate::host::error::HostError;
 
 use super::ledger_client;
+use super::made_up_values::MadeUpValues;
+use super::recent_refusals::RecentRefusals;
 
 /// Time for which a book that did not reply is skipped: not every request should wait for it.
 const UNAVAILABLE_FOR: Duration = Duration::from_secs(2);
+/// Books that are skipped at the same time.
+const MAX_UNAVAILABLE: usize = 1_000;
 /// Interval at which the local book removes what no longer counts.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// Interval of lease reports: a gateway that is killed loses at most what it spent in this time.
@@ -24,6 +28,8 @@ const LEASE_REPORT_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(crate) struct LimiterState {
     pub(crate) leases: RefCell<Leases>,
+    pub(super) refusals: RefCell<RecentRefusals>,
+    pub(super) made_up_values: RefCell<MadeUpValues>,
     local: RefCell<LocalFallback>,
 }
 
@@ -49,10 +55,44 @@ impl LimiterState {
         }
         let reply = ledger_client::call(host, book_id, operation).await;
         if reply.is_err() {
-            let until = host.now() + UNAVAILABLE_FOR;
-            self.local.borrow_mut().unavailable_until.insert(book_id.clone(), until);
+            let now = host.now();
+            let unavailable = &mut self.local.borrow_mut().unavailable_until;
+            // Limits that fail closed never sweep the local book.
+            if unavailable.len() >= MAX_UNAVAILABLE {
+                unavailable.retain(|_, until| *until > now);
+            }
+            if unavailable.len() < MAX_UNAVAILABLE {
+                unavailable.insert(book_id.clone(), now + UNAVAILABLE_FOR);
+            }
         }
         reply
+    }
+
+    /// Reserves in the ledger, or repeats a recent refusal. The operation is returned if its book is
+    /// unavailable.
+    pub(super) async fn reserve<P: Host>(
+        &self,
+        host: &P,
+        book_id: &BookId,
+        (id, until): (u64, Timestamp),
+        holds: Vec<Hold>,
+    ) -> Result<LedgerReply, Operation> {
+        let repeated = self.refusals.borrow().repeat(book_id, &holds, host.now());
+        if let Some(denied) = repeated {
+            return Ok(LedgerReply::Denied(denied));
+        }
+        let operation = Operation::Reserve { id, until, holds };
+        let reply = self.call_ledger(host, book_id, &operation).await;
+        if let Operation::Reserve { holds, .. } = &operation {
+            let mut refusals = self.refusals.borrow_mut();
+            match &reply {
+                Ok(LedgerReply::Denied(denied)) => {
+                    refusals.record(book_id, holds, denied, host.now());
+                }
+                Ok(_) | Err(_) => refusals.forget(book_id, holds),
+            }
+        }
+        reply.map_err(|_unavailable| operation)
     }
 
     /// Applies an operation to the local book.

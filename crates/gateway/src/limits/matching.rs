@@ -9,6 +9,8 @@ use http::{HeaderMap, Uri};
 use ledger::{BookId, Rule, Window};
 use sha2::{Digest, Sha256};
 
+use super::made_up_values::OTHER_VALUE;
+
 /// Properties of a request that limits match.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LimitSubject<'a> {
@@ -142,6 +144,9 @@ fn stored_value(by: &By, value: &str) -> String {
             }
             Ok(IpAddr::V4(_)) | Err(_) => value.to_owned(),
         },
+        By::Header(_) | By::Parameter(_) | By::Cookie(_) if value.starts_with(OTHER_VALUE) => {
+            value.to_owned()
+        }
         By::Header(_) | By::Parameter(_) | By::Cookie(_) => digest(value),
     }
 }
@@ -153,7 +158,7 @@ fn short_or_digest(name: &str) -> String {
 }
 
 /// 96 bits of SHA-256, in hexadecimal.
-fn digest(value: &str) -> String {
+pub(super) fn digest(value: &str) -> String {
     let bytes = Sha256::digest(value.as_bytes());
     format!("~{}", base16ct::lower::encode_string(&bytes[..12]))
 }

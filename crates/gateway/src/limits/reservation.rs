@@ -5,7 +5,6 @@ use std::rc::Rc;
 use civil_time::Timestamp;
 use config::Measure;
 use ledger::{BookId, Window};
-use openai::TextSize;
 
 use crate::host::Host;
 
@@ -14,7 +13,7 @@ use super::local_state::LimiterState;
 /// The consumption that a reservation is settled with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SettledUsage {
-    /// Whether there was an answer, or a part of one.
+    /// Whether the request counts: it has an answer or a part of one, or a provider may bill it.
     pub served: bool,
     /// Tokens of prompt and answer.
     pub tokens: u64,
@@ -46,7 +45,6 @@ pub(crate) struct Reservation<P: Host> {
     pub(super) began: Timestamp,
     pub(super) until: Timestamp,
     pub(super) parts: Vec<ReservationPart>,
-    pub(super) prompt_size: TextSize,
     pub(super) max_output_tokens: Option<u64>,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) ledger_unavailable: bool,
@@ -77,11 +75,6 @@ pub(super) enum Backing {
 }
 
 impl<P: Host> Reservation<P> {
-    /// Size of the prompt's text.
-    pub(crate) fn prompt_size(&self) -> TextSize {
-        self.prompt_size
-    }
-
     /// Maximum number of tokens of one choice of the answer; `None` if hard limits do not lower it.
     pub(crate) fn max_output_tokens(&self) -> Option<u64> {
         self.max_output_tokens

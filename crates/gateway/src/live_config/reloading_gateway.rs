@@ -13,7 +13,7 @@ use std::time::Duration;
 use civil_time::Timestamp;
 use config::Problems;
 
-use crate::config_loader::{self, LoadedConfig};
+use crate::config_loader::{self, LoadPurpose, LoadedConfig};
 use crate::gateway::Gateway;
 use crate::host::error::HostError;
 use crate::host::{Host, futures};
@@ -232,9 +232,13 @@ impl ReloadingGateway {
         version: &VersionInfo,
         document: &str,
     ) -> Result<Result<LoadedConfig, Problems>, HostError> {
-        let read = config_loader::load_config(host, document).await;
+        let read = config_loader::load_config(host, document, LoadPurpose::Serve).await;
         match &read {
-            Ok(Ok(_)) => {}
+            Ok(Ok(loaded)) => {
+                for warning in &loaded.config.warnings {
+                    host.warn(&format!("Configuration warning: {warning}"));
+                }
+            }
             Ok(Err(problems)) => self.reject(host, version, problems),
             Err(error) => host.warn(&format!("Reading the host's settings failed: {error}")),
         }

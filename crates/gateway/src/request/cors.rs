@@ -1,12 +1,13 @@
 //! CORS: calls from pages of other origins (the Fetch standard).
 //!
-//! Keys are the only credentials, and a page sends them itself: cookies are never allowed.
+//! Keys are the only credentials, and a page sends them itself. Cookies authenticate nobody; a page of an
+//! origin that the configuration names may send them, since a limit can be counted by one.
 
 use config::Origins;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -17,25 +18,38 @@ use crate::host::body::Body;
 /// a day.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
+/// Response headers that a page may read. `*` counts for requests without credentials only, so the gateway's
+/// own are listed as well.
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "*, age, retry-after, x-request-id, x-should-retry, x-serin-route, x-serin-target, x-serin-attempts, \
+     x-serin-cache, x-serin-history, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, \
+     x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, \
+     x-ratelimit-reset-tokens",
+);
+
 /// An allowed origin.
 #[derive(Debug)]
 pub(crate) struct Cors {
     /// Value of `access-control-allow-origin`.
     allow_origin: HeaderValue,
+    /// Whether the configuration names the origin.
+    is_named: bool,
 }
 
 impl Cors {
     /// The request's origin, if it is allowed.
     pub(crate) fn from_headers(origins: &Origins, headers: &HeaderMap) -> Option<Self> {
         let origin = headers.get(ORIGIN)?;
-        let allow_origin = match origins {
-            Origins::All => HeaderValue::from_static("*"),
+        match origins {
+            Origins::All => {
+                Some(Self { allow_origin: HeaderValue::from_static("*"), is_named: false })
+            }
             Origins::Some(origins) => {
                 let is_same = |other: &String| origin.as_bytes() == other.as_bytes();
-                origins.iter().any(is_same).then(|| origin.clone())?
+                let is_named = origins.iter().any(is_same);
+                is_named.then(|| Self { allow_origin: origin.clone(), is_named })
             }
-        };
-        Some(Self { allow_origin })
+        }
     }
 
     /// The response to a preflight request; `None` for any other request.
@@ -60,7 +74,11 @@ impl Cors {
     /// Adds the headers that let the page read a response.
     pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.allow_origin.clone());
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+        // Browsers refuse credentials together with `*`.
+        if self.is_named {
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
         headers.insert(VARY, HeaderValue::from_static("origin"));
     }
 }

@@ -1,15 +1,24 @@
 //! Endpoint of a request, by method and path.
+//!
+//! Base URLs of callers vary: with and without `/v1`, behind a prefix, with a slash at the end, or with a
+//! whole endpoint pasted into them. The end of the path therefore decides.
+
+use std::borrow::Cow;
 
 use http::Method;
+use json::percent;
 use openai::Endpoint;
 
-use crate::error::Refusal;
+use crate::error::{ForeignProtocol, Refusal};
 use crate::record::MODELS_OPERATION;
 
-const HEALTH_PATH: &str = "/healthz";
+const HEALTH_SEGMENTS: [&str; 1] = ["healthz"];
+
+/// Maximum number of path segments that are looked at; longer paths have no endpoint.
+const MAX_SEGMENTS: usize = 64;
 
 /// An endpoint of the gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum GatewayEndpoint {
     /// `GET /healthz`, without a key.
     Health,
@@ -18,55 +27,151 @@ pub(crate) enum GatewayEndpoint {
 }
 
 /// An endpoint of OpenAI's API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ApiEndpoint {
-    /// `GET …/v1/models`
+    /// `GET …/models`
     Models,
+    /// `GET …/models/ID`
+    Model(String),
     /// A call to a model.
-    Inference(Endpoint),
+    Inference {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// Model that the path names, as Azure's does. It overrides the model of the body.
+        deployment: Option<String>,
+    },
 }
 
 impl ApiEndpoint {
     /// Name in records, after OpenTelemetry's `gen_ai.operation.name`.
-    pub(crate) fn operation(self) -> &'static str {
+    pub(crate) fn operation(&self) -> &'static str {
         match self {
-            Self::Models => MODELS_OPERATION,
-            Self::Inference(endpoint) => endpoint.operation(),
+            Self::Models | Self::Model(_) => MODELS_OPERATION,
+            Self::Inference { endpoint, .. } => endpoint.operation(),
+        }
+    }
+
+    fn method(&self) -> Method {
+        match self {
+            Self::Models | Self::Model(_) => Method::GET,
+            Self::Inference { .. } => Method::POST,
         }
     }
 }
 
 impl GatewayEndpoint {
-    /// Parses method and path. Any prefix before `/v1` is accepted, since callers' base URLs vary.
+    /// Parses method and path. Empty segments count as none, so `//` and a slash at the end have no
+    /// meaning.
     pub(crate) fn parse(method: &Method, path: &str) -> Result<Self, Refusal> {
-        let after_v1 = path.rfind("/v1/").map(|at| &path[at + 3..]);
-        let endpoint = match after_v1 {
-            Some("/models") => Self::Api(ApiEndpoint::Models),
-            Some(rest) => {
-                let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == rest);
-                Self::Api(ApiEndpoint::Inference(endpoint.ok_or(Refusal::UnknownUrl)?))
-            }
-            None if path == HEALTH_PATH => Self::Health,
-            None => return Err(Refusal::UnknownUrl),
-        };
-        let allow = match endpoint {
-            Self::Api(ApiEndpoint::Inference(_)) => Method::POST,
-            Self::Api(ApiEndpoint::Models) | Self::Health => Method::GET,
-        };
+        let segments: Vec<&str> = non_empty_segments(path).take(MAX_SEGMENTS + 1).collect();
+        if segments.len() > MAX_SEGMENTS {
+            return Err(Refusal::UnknownUrl);
+        }
         // HEAD is allowed wherever GET is (RFC 9110, section 9.3.2).
-        if *method == allow || (allow == Method::GET && *method == Method::HEAD) {
-            Ok(endpoint)
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        if segments == HEALTH_SEGMENTS {
+            return if is_read { Ok(Self::Health) } else { Err(not_allowed(&Method::GET)) };
+        }
+        let inference = inference_endpoint(&segments);
+        let foreign = foreign_protocol(&segments, is_read).filter(|_| inference.is_none());
+        if let Some(protocol) = foreign {
+            return Err(Refusal::ForeignProtocol(protocol));
+        }
+        let endpoint = match (model_endpoint(&segments), inference) {
+            // The id of a model may end like a path: only one of the two has the request's method.
+            (Some(models), Some(inference)) => {
+                if is_read {
+                    models
+                } else {
+                    inference
+                }
+            }
+            (Some(found), None) | (None, Some(found)) => found,
+            (None, None) => return Err(Refusal::UnknownUrl),
+        };
+        let allow = endpoint.method();
+        if *method == allow || (allow == Method::GET && is_read) {
+            Ok(Self::Api(endpoint))
         } else {
-            Err(Refusal::MethodNotAllowed {
-                allow: if allow == Method::POST { "POST" } else { "GET, HEAD" },
-            })
+            Err(not_allowed(&allow))
         }
     }
 }
 
 /// Whether a request only asks if the gateway has a configuration.
 pub(crate) fn is_health_check<B>(request: &http::Request<B>) -> bool {
-    request.uri().path() == HEALTH_PATH
+    non_empty_segments(request.uri().path()).eq(HEALTH_SEGMENTS)
+}
+
+fn non_empty_segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
+}
+
+fn not_allowed(allow: &Method) -> Refusal {
+    Refusal::MethodNotAllowed { allow: if *allow == Method::POST { "POST" } else { "GET, HEAD" } }
+}
+
+/// A call to a model: the last segments are an endpoint's path.
+fn inference_endpoint(segments: &[&str]) -> Option<ApiEndpoint> {
+    // `/chat/completions` ends with `/completions`, and stands before it in the list.
+    let (endpoint, before) = Endpoint::ALL.into_iter().find_map(|endpoint| {
+        let path: Vec<&str> = endpoint.path().split('/').skip(1).collect();
+        Some((endpoint, segments.strip_suffix(path.as_slice())?))
+    })?;
+    Some(ApiEndpoint::Inference { endpoint, deployment: deployment(before) })
+}
+
+/// The model of `…/deployments/NAME` (Azure) or `…/engines/NAME` (OpenAI's clients before 1.0). A name may
+/// contain slashes, encoded or not.
+fn deployment(segments: &[&str]) -> Option<String> {
+    let at = segments.iter().rposition(|segment| matches!(*segment, "deployments" | "engines"))?;
+    // A later version segment belongs to a base URL that names no deployment.
+    let name = &segments[at + 1..];
+    (!name.is_empty() && !name.contains(&"v1")).then(|| decoded(name))
+}
+
+/// The list of models, or one model: `models` with the id after it, which may contain slashes.
+fn model_endpoint(segments: &[&str]) -> Option<ApiEndpoint> {
+    let after_version = segments.windows(2).position(|pair| pair == ["v1", "models"]);
+    let start = match after_version {
+        Some(version) => version + 1,
+        None => segments.iter().position(|segment| *segment == "models")?,
+    };
+    match &segments[start + 1..] {
+        // The list's whole URL, pasted as the base URL.
+        [] | ["models"] | [.., "v1", "models"] => Some(ApiEndpoint::Models),
+        id => Some(ApiEndpoint::Model(decoded(id))),
+    }
+}
+
+/// The protocol that the gateway does not serve, by its path.
+fn foreign_protocol(segments: &[&str], is_read: bool) -> Option<ForeignProtocol> {
+    let has = |name: &str| segments.contains(&name);
+    // Google's OpenAI-compatible API is below `/v1beta/openai`.
+    if (has("v1beta") || has("v1alpha")) && !has("openai") {
+        return Some(ForeignProtocol::Gemini);
+    }
+    // Ids of models may contain a colon too, but only Google posts to them.
+    let (last, before) = segments.split_last()?;
+    if !is_read && last.contains(':') && before.contains(&"models") {
+        return Some(ForeignProtocol::Gemini);
+    }
+    let is_near_end = |name: &str| {
+        let at = segments.iter().rposition(|segment| *segment == name);
+        at.is_some_and(|at| segments.len() - at <= 3)
+    };
+    if is_near_end("responses") && !has("models") {
+        return Some(ForeignProtocol::Responses);
+    }
+    // Messages of OpenAI's assistants are below a thread.
+    let is_messages = is_near_end("messages") && !has("threads") && !has("models");
+    (is_messages || segments.ends_with(&["v1", "complete"])).then_some(ForeignProtocol::Messages)
+}
+
+/// Segments as one decoded name. A broken escape remains as it is.
+fn decoded(segments: &[&str]) -> String {
+    let joined = segments.join("/");
+    percent::decode(&joined).map_or_else(|| joined.clone(), Cow::into_owned)
 }
 
 #[cfg(test)]
@@ -75,46 +180,155 @@ mod tests {
     use openai::Endpoint;
 
     use super::{ApiEndpoint, GatewayEndpoint};
-    use crate::error::Refusal;
+    use crate::error::{ForeignProtocol, Refusal};
+
+    fn parse(method: Method, path: &str) -> Option<ApiEndpoint> {
+        match GatewayEndpoint::parse(&method, path) {
+            Ok(GatewayEndpoint::Api(api)) => Some(api),
+            Ok(GatewayEndpoint::Health) => panic!("{path} is the health check"),
+            Err(Refusal::UnknownUrl) => None,
+            Err(refusal) => panic!("{path}: {refusal:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn assert_inference(path: &str, expected: Endpoint, model: Option<&str>) {
+        let expected =
+            ApiEndpoint::Inference { endpoint: expected, deployment: model.map(str::to_owned) };
+        assert_eq!(parse(Method::POST, path), Some(expected), "{path}");
+    }
+
+    #[track_caller]
+    fn assert_model(path: &str, id: &str) {
+        assert_eq!(parse(Method::GET, path), Some(ApiEndpoint::Model(id.to_owned())), "{path}");
+    }
 
     #[test]
-    fn parse_accepts_known_paths_only() {
-        let answer = |endpoint| Some(GatewayEndpoint::Api(ApiEndpoint::Inference(endpoint)));
-        let read = |method, path| GatewayEndpoint::parse(&method, path);
-        assert_eq!(
-            read(Method::POST, "/v1/chat/completions").ok(),
-            answer(Endpoint::ChatCompletions)
-        );
-        assert_eq!(
-            read(Method::POST, "/team/a/v1/completions").ok(),
-            answer(Endpoint::Completions)
-        );
-        assert_eq!(read(Method::POST, "/v1/v1/embeddings").ok(), answer(Endpoint::Embeddings));
-        assert_eq!(
-            read(Method::GET, "/x/v1/models").ok(),
-            Some(GatewayEndpoint::Api(ApiEndpoint::Models))
-        );
-        assert_eq!(read(Method::GET, "/healthz").ok(), Some(GatewayEndpoint::Health));
-        assert_eq!(read(Method::HEAD, "/healthz").ok(), Some(GatewayEndpoint::Health));
-        for path in [
-            "/",
+    fn end_of_path_selects_endpoint() {
+        for base in [
+            "",
             "/v1",
             "/v1/",
-            "/v1/chat",
-            "/chat/completions",
-            "/v1/chat/completions/",
-            "/x/healthz",
-            "/v12/models",
+            "/v1//",
+            "//v1",
+            "/team/a/v1",
+            "/v1/v1",
+            "/openai/v1",
+            "/api/paas/v4",
+            "/v1beta/openai",
+            "/v1/chat/completions",
+            "/v1/models",
+            "/v1/completions/",
+            "/models",
         ] {
-            assert!(matches!(read(Method::POST, path), Err(Refusal::UnknownUrl)), "{path}");
+            assert_inference(&format!("{base}/chat/completions"), Endpoint::ChatCompletions, None);
+            assert_inference(
+                &format!("{base}//chat//completions/"),
+                Endpoint::ChatCompletions,
+                None,
+            );
+            assert_inference(&format!("{base}/embeddings//"), Endpoint::Embeddings, None);
+            assert_eq!(
+                parse(Method::GET, &format!("{base}/models/")),
+                Some(ApiEndpoint::Models),
+                "{base}"
+            );
         }
-        assert!(matches!(
-            read(Method::GET, "/v1/chat/completions"),
-            Err(Refusal::MethodNotAllowed { allow: "POST" })
-        ));
-        assert!(matches!(
-            read(Method::POST, "/healthz"),
-            Err(Refusal::MethodNotAllowed { allow: "GET, HEAD" })
-        ));
+        assert_inference("/team/a/v1/completions", Endpoint::Completions, None);
+        assert_inference("/completions/", Endpoint::Completions, None);
+    }
+
+    #[test]
+    fn unknown_path_is_refused() {
+        for path in ["/", "/v1", "/v1/", "/v1/chat", "/x/healthz", "/v1/files", "/v1/xcompletions"]
+        {
+            assert_eq!(parse(Method::POST, path), None, "{path}");
+        }
+        assert_eq!(parse(Method::POST, &format!("{}/completions", "/a".repeat(64))), None);
+    }
+
+    #[test]
+    fn health_check_is_at_the_root_only() {
+        for path in ["/healthz", "/healthz/", "//healthz"] {
+            for method in [Method::GET, Method::HEAD] {
+                let found = GatewayEndpoint::parse(&method, path);
+                assert_eq!(found.ok(), Some(GatewayEndpoint::Health), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn model_id_may_contain_slashes_and_escapes() {
+        assert_model("/v1/models/gpt-4o", "gpt-4o");
+        assert_model("/v1/models/gpt-4o/", "gpt-4o");
+        assert_model("/models/gpt-4o", "gpt-4o");
+        assert_model("/team/v1//models//deepseek/chat", "deepseek/chat");
+        assert_model("/v1/models/deepseek%2Fchat", "deepseek/chat");
+        assert_model("/v1/models/a%20b%zz", "a%20b%zz");
+        assert_model(
+            "/v1/models/accounts/fireworks/models/llama",
+            "accounts/fireworks/models/llama",
+        );
+        assert_model("/models/v1/models/x", "x");
+        assert_model("/v1/models/some/embeddings", "some/embeddings");
+        assert_model("/v1/chat/completions/models/gpt-4o", "gpt-4o");
+    }
+
+    #[test]
+    fn deployment_of_path_names_model() {
+        let chat = Endpoint::ChatCompletions;
+        assert_inference("/openai/deployments/gpt-4o/chat/completions", chat, Some("gpt-4o"));
+        assert_inference("/v1/deployments/gpt-4o/chat/completions/", chat, Some("gpt-4o"));
+        assert_inference("/deployments/a%2Fb/embeddings", Endpoint::Embeddings, Some("a/b"));
+        assert_inference("/openai/deployments/a/b/chat/completions", chat, Some("a/b"));
+        assert_inference("/v1/engines/davinci/completions", Endpoint::Completions, Some("davinci"));
+        assert_inference("/openai/deployments/chat/completions", chat, None);
+        assert_inference("/deployments/v1/chat/completions", chat, None);
+    }
+
+    #[test]
+    fn path_of_other_protocol_is_recognized() {
+        use ForeignProtocol::{Gemini, Messages, Responses};
+        for (method, path, expected) in [
+            (Method::POST, "/v1/responses", Responses),
+            (Method::POST, "/responses/", Responses),
+            (Method::GET, "/v1/responses/resp_1/input_items", Responses),
+            (Method::POST, "/v1/responses/input_tokens", Responses),
+            (Method::POST, "/v1/messages", Messages),
+            (Method::POST, "/v1//messages/count_tokens", Messages),
+            (Method::POST, "/v1/complete", Messages),
+            (Method::POST, "/v1/models/gemini-2.5-flash:generateContent", Gemini),
+            (Method::POST, "/v1beta/models/gemini-2.5-flash:streamGenerateContent", Gemini),
+            (Method::GET, "/v1beta/models", Gemini),
+            (Method::GET, "/v1beta/models/x", Gemini),
+            (Method::POST, "/v1alpha/cachedContents", Gemini),
+        ] {
+            let found = GatewayEndpoint::parse(&method, path);
+            assert!(
+                matches!(found, Err(Refusal::ForeignProtocol(found)) if found == expected),
+                "{method} {path}: {found:?}"
+            );
+        }
+        assert_model("/v1/models/llama3:8b", "llama3:8b");
+        assert_model("/v1/models/responses", "responses");
+        assert_model("/v1beta/openai/models/x", "x");
+        assert_eq!(parse(Method::POST, "/v1/threads/t/messages"), None);
+    }
+
+    #[test]
+    fn wrong_method_is_refused_with_the_allowed_ones() {
+        for (method, path, expected) in [
+            (Method::GET, "/v1/chat/completions", "POST"),
+            (Method::GET, "/chat/completions/", "POST"),
+            (Method::POST, "/healthz", "GET, HEAD"),
+            (Method::POST, "/models", "GET, HEAD"),
+            (Method::DELETE, "/v1/models/x", "GET, HEAD"),
+        ] {
+            let found = GatewayEndpoint::parse(&method, path);
+            assert!(
+                matches!(found, Err(Refusal::MethodNotAllowed { allow }) if allow == expected),
+                "{method} {path}: {found:?}"
+            );
+        }
     }
 }

@@ -23,7 +23,8 @@ pub(crate) fn is_event_stream(content_type: &HeaderValue) -> bool {
     is_media_type(content_type, "text/event-stream")
 }
 
-fn is_media_type(content_type: &HeaderValue, expected: &str) -> bool {
+/// Whether a content type is this one, with or without parameters.
+pub(crate) fn is_media_type(content_type: &HeaderValue, expected: &str) -> bool {
     let media_type = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
     media_type.trim_ascii().eq_ignore_ascii_case(expected.as_bytes())
 }

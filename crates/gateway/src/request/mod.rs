@@ -1,8 +1,10 @@
 //! Request intake: endpoint, client address, CORS, body validation and request ids.
 
+pub(crate) mod body_budget;
 pub(crate) mod client_ip;
 pub(crate) mod cors;
 pub(crate) mod endpoint;
 pub(crate) mod headers;
 pub(crate) mod parse;
+pub(crate) mod read_body;
 pub(crate) mod request_id;

@@ -1,17 +1,16 @@
-//! Reading and validation of a request's body.
+//! Validation of a request's body.
 
 use std::cell::OnceCell;
 use std::ops::Range;
+use std::rc::Rc;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
-use openai::{Changes, Endpoint, Request, TextSize};
+use openai::{Changes, Endpoint, Invalid, OutputBounds, Request, TextSize};
 
 use crate::error::Refusal;
-use crate::host::body::{Body, ReadError};
 
-use super::headers::has_media_type;
+use super::body_budget::BodyPermit;
+use super::read_body::ReceivedBody;
 
 /// A complete and valid request.
 #[derive(Clone, Debug)]
@@ -20,34 +19,21 @@ pub(crate) struct ParsedRequest {
     body: Bytes,
     fields: Request,
     prompt_size: OnceCell<TextSize>,
+    /// The body's share of the isolate's budget.
+    permit: Rc<BodyPermit>,
 }
 
 impl ParsedRequest {
-    /// Reads a body of at most `limit` bytes and parses the fields that steer the gateway.
-    pub(crate) async fn read(
+    /// Parses the fields that steer the gateway. A deployment of the path takes the place of the body's
+    /// model, so that every later step reads the same name.
+    pub(crate) fn parse(
         endpoint: Endpoint,
-        headers: &HeaderMap,
-        body: Body,
-        limit: usize,
+        deployment: Option<&str>,
+        body: ReceivedBody,
     ) -> Result<Self, Refusal> {
-        if !has_media_type(headers, &["application/json"]) {
-            return Err(Refusal::UnsupportedMediaType);
-        }
-        if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-            return Err(Refusal::Encoded);
-        }
-        let content_length = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        if content_length.is_some_and(|length| length > limit) {
-            return Err(Refusal::TooLarge { limit });
-        }
-        let body = body.collect(limit).await.map_err(|error| match error {
-            ReadError::TooLarge => Refusal::TooLarge { limit },
-            ReadError::Broken => Refusal::BodyBroken,
-        })?;
-        let request = Request::parse(endpoint, &body).map_err(Refusal::Invalid)?;
-        Ok(Self { endpoint, body, fields: request, prompt_size: OnceCell::new() })
+        let ReceivedBody { bytes, permit } = body;
+        let (body, fields) = parse_body(endpoint, deployment, bytes).map_err(Refusal::Invalid)?;
+        Ok(Self { endpoint, body, fields, prompt_size: OnceCell::new(), permit })
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
@@ -73,7 +59,8 @@ impl ParsedRequest {
     pub(crate) fn with_body(&self, body: Bytes) -> Self {
         let request = Request::parse(self.endpoint, &body);
         let request = request.expect("a text was replaced by a text");
-        Self { endpoint: self.endpoint, body, fields: request, prompt_size: OnceCell::new() }
+        let (endpoint, permit) = (self.endpoint, Rc::clone(&self.permit));
+        Self { endpoint, body, fields: request, prompt_size: OnceCell::new(), permit }
     }
 
     /// The body for a target: as received, except for the changes.
@@ -81,18 +68,19 @@ impl ParsedRequest {
         self.fields.rewrite(&self.body, changes).map_or_else(|| self.body.clone(), Bytes::from)
     }
 
-    /// Maximum number of output tokens, over all choices.
-    pub(crate) fn max_output_tokens(&self) -> u64 {
+    /// Length of the answer that the request allows.
+    pub(crate) fn output_bounds(&self) -> OutputBounds {
         let output = &self.fields.output;
-        match self.endpoint {
-            Endpoint::Embeddings => 0,
+        let max = match self.endpoint {
+            Endpoint::Embeddings => Some(0),
             Endpoint::ChatCompletions | Endpoint::Completions => {
-                output.max_per_choice.map_or(u64::MAX, |max| max.saturating_mul(output.choices))
+                output.max_per_choice.map(|max| max.saturating_mul(output.choices))
             }
-        }
+        };
+        OutputBounds { max, choices: output.choices }
     }
 
-    /// Size of the prompt's text, including tools and schema.
+    /// Size of the prompt's text, and of all other members that may hold text.
     pub(crate) fn prompt_size(&self) -> TextSize {
         // Cached: limits need it before the call, and a stream without usage after it.
         *self.prompt_size.get_or_init(|| {
@@ -103,6 +91,26 @@ impl ParsedRequest {
             self.fields.extra_prompt.iter().for_each(|at| size += TextSize::measure(text(at)));
             size
         })
+    }
+}
+
+/// Parses a body, with the model of a deployment. Clients of Azure may send no model, `null`, or their
+/// default.
+fn parse_body(
+    endpoint: Endpoint,
+    deployment: Option<&str>,
+    body: Bytes,
+) -> Result<(Bytes, Request), Invalid> {
+    let parsed = Request::parse(endpoint, &body);
+    let Some(deployment) = deployment else { return Ok((body, parsed?)) };
+    match parsed {
+        Ok(request) if request.model == deployment => Ok((body, request)),
+        Err(error @ (Invalid::NotJson(_) | Invalid::NotAnObject)) => Err(error),
+        Ok(_) | Err(_) => {
+            let body = Bytes::from(openai::with_model(&body, deployment)?);
+            let request = Request::parse(endpoint, &body)?;
+            Ok((body, request))
+        }
     }
 }
 

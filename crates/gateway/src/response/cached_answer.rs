@@ -30,7 +30,9 @@ pub(crate) fn into_response<P: Host>(
     scope.responded(StatusCode::OK, None);
     scope.answered_by(hit.target);
     scope.spent(hit.charge.unwrap_or_default());
-    scope.first_token();
+    if matches!(hit.replay, Replay::Events(_)) {
+        scope.first_token();
+    }
     let mut response = Response::new(Body::Empty);
     add_gateway_headers(&mut response, &scope);
     let headers = response.headers_mut();

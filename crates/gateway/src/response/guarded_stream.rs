@@ -116,7 +116,7 @@ impl<P: Host> GuardedStream<P> {
     /// Adds an event from the relay.
     fn push(&mut self, mut window: StreamWindow, event: StreamEvent) {
         if window.push_event(event).is_err()
-            && let Err(rejection) = self.guards.reject_unreadable()
+            && let Err(rejection) = self.guards.reject_unread("the answer cannot be read")
         {
             return self.block(&rejection);
         }

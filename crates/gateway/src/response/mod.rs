@@ -4,19 +4,17 @@ pub(crate) mod cached_answer;
 pub(crate) mod guarded_stream;
 pub(crate) mod headers;
 pub(crate) mod json;
+pub(crate) mod models;
 pub(crate) mod recorder;
 pub(crate) mod relay;
 
 use std::rc::Rc;
 
-use config::{Config, ModelPattern, Timeouts};
+use config::Timeouts;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use openai::Endpoint;
-use serde::Serialize;
 
-use crate::auth::caller::Caller;
-use crate::auth::parameter_rules;
 use crate::cache::lookup::CacheHit;
 use crate::error::{self, BlockResponse, Error, Refusal};
 use crate::guards::pipeline::GuardPipeline;
@@ -35,7 +33,7 @@ use crate::upstream::dispatch::Dispatched;
 /// Result of the pipeline for a request that is not refused.
 #[derive(Debug)]
 pub(crate) enum Reply<P: Host> {
-    /// The models that a caller may name, as JSON.
+    /// The models that a caller may name, or one of them, as JSON.
     Models(Vec<u8>),
     Answer(ServedAnswer<P>),
     /// A cached answer, and the places in which it is stored.
@@ -52,45 +50,6 @@ pub(crate) struct ServedAnswer<P: Host> {
     pub guards: Option<(Rc<GuardPipeline<P>>, Endpoint)>,
     /// Places in which the answer is stored.
     pub retention: Retention,
-}
-
-impl<P: Host> Reply<P> {
-    /// Lists the models that a caller may name: those that routes name exactly, and those that its
-    /// permissions name.
-    pub(crate) fn models(config: &Config, caller: &Caller<'_>) -> Self {
-        #[derive(Serialize)]
-        struct List<'a> {
-            object: &'static str,
-            data: Vec<Model<'a>>,
-        }
-        #[derive(Serialize)]
-        struct Model<'a> {
-            id: &'a str,
-            object: &'static str,
-            created: u64,
-            owned_by: &'static str,
-        }
-        let patterns = config.routes.iter().flat_map(|route| &route.models);
-        let exact = patterns.filter_map(|pattern| match pattern {
-            ModelPattern::Exact(id) => Some(id.as_str()),
-            ModelPattern::Prefix(_) | ModelPattern::Regex(_) => None,
-        });
-        let bounds = || caller.permissions().flat_map(|permissions| &permissions.parameters);
-        let mut names: Vec<&str> = Vec::new();
-        for name in exact.chain(parameter_rules::allowed_texts(bounds(), "model")) {
-            let is_served = config.models.route(name).is_some_and(|route| caller.may_use(route));
-            if is_served
-                && !names.contains(&name)
-                && parameter_rules::allows_text(bounds(), "model", name)
-            {
-                names.push(name);
-            }
-        }
-        let model = |id| Model { id, object: "model", created: 0, owned_by: "serin" };
-        let data = names.into_iter().map(model).collect();
-        let list = List { object: "list", data };
-        Self::Models(serde_json::to_vec(&list).expect("strings and numbers always serialize"))
-    }
 }
 
 /// Creates the response from the pipeline's result. A stream keeps the scope open until its end.
@@ -199,9 +158,13 @@ fn error_response<P: Host>(
     outcome: Outcome,
     mut scope: RequestScope<P>,
 ) -> http::Response<Body> {
-    let mut response = json_response(answer.status, answer.body().to_json());
+    let id = scope.record().id.clone();
+    let mut response = json_response(answer.status, answer.to_json(Some(&id)));
     // The reservation is returned, so the rate-limit headers computed with it are wrong.
     scope.replace_headers(answer.headers);
+    if let Some(name) = answer.shape.request_id_header() {
+        scope.set_header(name, id);
+    }
     add_gateway_headers(&mut response, &scope);
     scope.responded(answer.status, Some(answer.code));
     scope.close(outcome);
@@ -223,7 +186,7 @@ fn finish_response<P: Host>(
 /// Error response without a record.
 pub(crate) fn unrecorded_error_response(refusal: &Refusal) -> http::Response<Body> {
     let answer = refusal.to_api_error();
-    json_response(answer.status, answer.body().to_json())
+    json_response(answer.status, answer.to_json(None))
 }
 
 /// Reports that the gateway runs. It calls no upstream, so that a provider's outage restarts

@@ -37,6 +37,8 @@ pub(crate) struct Retention {
 struct ClosedAnswer {
     target: Option<String>,
     tokens: Tokens,
+    /// Whether two targets have answered, so that no target's entry may hold it.
+    is_continued: bool,
 }
 
 /// The outermost layer of an answer's body. The inner layers close the request scope before they
@@ -69,9 +71,13 @@ impl<P: Host> RecordingBody<P> {
                 && record.status == Some(200)
                 && record.blocked_by.is_none();
             if is_good {
+                // Calls whose answers were not used are no part of this answer's usage.
+                let input = record.tokens.input.saturating_sub(record.lost_tokens());
+                let tokens = Tokens { input, ..record.tokens };
                 on_close_answer.replace(Some(ClosedAnswer {
                     target: record.target.clone(),
-                    tokens: record.tokens,
+                    tokens,
+                    is_continued: record.continued,
                 }));
             }
         }));
@@ -123,7 +129,8 @@ impl<P: Host> RecordingBody<P> {
     /// Stores the answer once the caller has all of it.
     fn finish(&mut self) {
         let Some(retention) = self.retention.take() else { return };
-        let Some(ClosedAnswer { target, tokens }) = self.closed_answer.take() else { return };
+        let Some(closed) = self.closed_answer.take() else { return };
+        let ClosedAnswer { target, tokens, is_continued } = closed;
         let (stream, gathered) = (self.stream, std::mem::take(&mut self.recorded));
         let host = self.host.clone();
         self.host.defer(async move {
@@ -135,7 +142,9 @@ impl<P: Host> RecordingBody<P> {
                     conversation.store(&host, stream, &body).await;
                 });
             }
-            if let Some(slot) = retention.slot.filter(|slot| body.len() <= slot.max_bytes) {
+            if let Some(slot) =
+                retention.slot.filter(|slot| !is_continued && body.len() <= slot.max_bytes)
+            {
                 slot.store(&host, (stream, body), target.as_deref(), tokens).await;
             }
         });

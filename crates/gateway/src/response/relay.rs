@@ -129,7 +129,11 @@ impl<P: Host> Relay<P> {
 
     /// Ends a complete answer.
     fn finish_answer(&mut self) {
-        self.record_signal(Signal::Success);
+        // An empty answer is no proof of health.
+        self.record_signal(match self.stream.has_text() {
+            true => Signal::Success,
+            false => Signal::Neutral,
+        });
         self.ending = Some(Outcome::Answered);
     }
 
@@ -191,6 +195,9 @@ impl<P: Host> Relay<P> {
     /// Closes the record unless it is closed: with this outcome, or that of the stream's end.
     pub(crate) fn close(&mut self, outcome: Option<Outcome>) {
         let outcome = outcome.or(self.ending).unwrap_or(Outcome::HungUp);
+        if outcome == Outcome::HungUp && self.close_after_usage() {
+            return;
+        }
         if let Some(scope) = self.record_usage() {
             scope.close(outcome);
         } else {
@@ -206,11 +213,32 @@ impl<P: Host> Relay<P> {
         if self.is_usage_recorded {
             return Some(scope);
         }
-        scope.spent(match &self.stream.reader {
-            Some(reader) => reader.meter().tokens(self.stream.prompt_size),
-            None => self.stream.usage_tail.tokens(self.stream.prompt_size),
-        });
+        scope.spent(self.stream.tokens());
         Some(scope)
+    }
+
+    /// Closes the record of a caller that left between the answer's end and its usage, once the
+    /// usage has arrived. Returns whether it does so.
+    fn close_after_usage(&mut self) -> bool {
+        let stream = &self.stream;
+        let awaits_usage =
+            stream.reader.as_ref().is_some_and(|reader| reader.meter().awaits_usage());
+        if !awaits_usage || self.is_usage_recorded || matches!(stream.body, Body::Empty) {
+            return false;
+        }
+        let (Some(mut scope), Some(reader)) = (self.scope.take(), self.stream.reader.take()) else {
+            return false;
+        };
+        scope.caller_left();
+        let body = std::mem::take(&mut self.stream.body);
+        let (prompt, bounds) = (self.stream.prompt_size, self.stream.bounds);
+        let host = self.host.clone();
+        self.host.defer(async move {
+            let reader = drain::read_usage(&host, body, reader).await;
+            scope.spent(reader.meter().tokens(prompt, bounds));
+            scope.close(Outcome::HungUp);
+        });
+        true
     }
 
     /// Ready when the idle timeout or the deadline has passed. One timer serves many pieces: it is set

@@ -1,7 +1,9 @@
 //! Selection of the target and its fallbacks.
 
 use civil_time::Timestamp;
-use config::{Balance, Config, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target};
+use config::{
+    Balance, Config, ModelPrice, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target,
+};
 use http::{HeaderMap, Uri};
 
 use crate::auth::caller::Caller;
@@ -53,7 +55,7 @@ pub(crate) struct TargetPlan<'a> {
     /// Selects among weighted targets: random, or the hash of a sticky name.
     entropy: u64,
     /// The prices of all weighted targets, if the first choice may have to be repeated.
-    weighted_prices: Vec<Price>,
+    weighted_prices: Vec<ModelPrice>,
 }
 
 /// A target that offers the endpoint.
@@ -67,7 +69,20 @@ pub(crate) struct Candidate<'a> {
     /// URL of the endpoint.
     pub url: Uri,
     /// Price; `None` if unknown.
-    pub price: Option<Price>,
+    pub price: Option<ModelPrice>,
+    /// Origin of the model's name.
+    pub model_origin: ModelOrigin,
+}
+
+/// Origin of a model's name at a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ModelOrigin {
+    /// The target has a model of its own.
+    Target,
+    /// The route lists exactly this name.
+    Route,
+    /// The caller, within a pattern of the route.
+    Caller,
 }
 
 impl<'a> Candidate<'a> {
@@ -77,7 +92,12 @@ impl<'a> Candidate<'a> {
         let provider = config.provider(index);
         let url = provider.url(request.endpoint(), model)?;
         let price = config.prices.lookup(index, model);
-        Some(Self { provider_index: index, provider, model, url, price })
+        let model_origin = match &target.model {
+            Some(_) => ModelOrigin::Target,
+            None if config.models.has_exact(model) => ModelOrigin::Route,
+            None => ModelOrigin::Caller,
+        };
+        Some(Self { provider_index: index, provider, model, url, price, model_origin })
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -103,12 +123,8 @@ impl<'a> TargetPlan<'a> {
         (now, entropy): (Timestamp, u64),
     ) -> Result<Self, Refusal> {
         let route = matched.route;
-        let name = match &route.sticky {
-            Sticky::None => None,
-            Sticky::Consumer => caller.authenticated_id(),
-            Sticky::User => request.fields().user.as_deref(),
-            Sticky::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
-        };
+        let user = request.fields().user.as_deref();
+        let name = sticky_name(&route.sticky, caller.authenticated_id(), user, headers);
         let entropy = name.map_or(entropy, |name| weighted::sticky_entropy(&route.id, name));
         let chosen = choose_target(config, route, request, health, (now, entropy));
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
@@ -172,16 +188,14 @@ impl<'a> TargetPlan<'a> {
         self.matched.index
     }
 
-    /// The highest price of any target from a position on: the answering target is not known
-    /// beforehand.
-    pub(crate) fn max_price_from(&self, position: usize) -> Price {
+    /// The highest price of any target from a position on, for a prompt of this many tokens: the
+    /// answering target is not known beforehand.
+    pub(crate) fn max_price_from(&self, position: usize, prompt_tokens: u64) -> Price {
         let prices = self.targets[position..].iter().filter_map(|candidate| candidate.price);
         let others = self.weighted_prices.iter().copied().filter(|_| position == 0);
-        prices.chain(others).fold(Price::default(), |highest, price| Price {
-            input: highest.input.max(price.input),
-            cached: highest.cached.max(price.cached),
-            output: highest.output.max(price.output),
-        })
+        prices
+            .chain(others)
+            .fold(Price::default(), |highest, price| highest.max(price.at(prompt_tokens)))
     }
 
     /// Drops the targets before a position.
@@ -194,6 +208,23 @@ impl<'a> TargetPlan<'a> {
     pub(crate) fn targets(&self) -> &[Candidate<'a>] {
         &self.targets
     }
+}
+
+/// The name that keeps a caller at a target. An empty one counts as none: it would send all callers without a
+/// name to the same target.
+fn sticky_name<'n>(
+    sticky: &Sticky,
+    consumer: Option<&'n str>,
+    user: Option<&'n str>,
+    headers: &'n HeaderMap,
+) -> Option<&'n str> {
+    let name = match sticky {
+        Sticky::None => None,
+        Sticky::Consumer => consumer,
+        Sticky::User => user,
+        Sticky::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
+    };
+    name.filter(|name| !name.trim().is_empty())
 }
 
 /// The model's name at a target.
@@ -230,9 +261,39 @@ fn choose_target<'a>(
         // A target without a known price counts as the most expensive one.
         Balance::Cost => balance::choose_min(all, entropy, may, |target| {
             let price = config.prices.lookup(target.provider, target_model(target, model));
-            price.map_or(u64::MAX, |price| price.input.saturating_add(price.output))
+            price
+                .map(|price| price.at(0))
+                .map_or(u64::MAX, |price| price.input.saturating_add(price.output))
         }),
     };
     // If no target is available, the weights decide.
     better.or_else(|| weighted::choose_weighted(all, entropy, offers, is_available))
+}
+
+#[cfg(test)]
+mod tests {
+    use config::Sticky;
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::sticky_name;
+
+    #[test]
+    fn empty_sticky_name_counts_as_none() {
+        let by_header = Sticky::Header(HeaderName::from_static("x-session"));
+        let headers = |value: &'static str| {
+            HeaderMap::from_iter([(
+                HeaderName::from_static("x-session"),
+                HeaderValue::from_static(value),
+            )])
+        };
+        let none = HeaderMap::new();
+        for empty in ["", " ", "\t"] {
+            assert_eq!(sticky_name(&Sticky::User, Some("app"), Some(empty), &none), None);
+            assert_eq!(sticky_name(&by_header, Some("app"), Some("ann"), &headers(empty)), None);
+        }
+        assert_eq!(sticky_name(&by_header, None, None, &none), None);
+        assert_eq!(sticky_name(&by_header, None, None, &headers("s1")), Some("s1"));
+        assert_eq!(sticky_name(&Sticky::User, Some("app"), Some("ann"), &none), Some("ann"));
+        assert_eq!(sticky_name(&Sticky::Consumer, Some("app"), None, &none), Some("app"));
+    }
 }

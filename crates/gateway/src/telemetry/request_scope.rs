@@ -6,15 +6,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use civil_time::Timestamp;
-use config::{Price, Route};
+use config::{ModelPrice, Route};
 use http::StatusCode;
-use openai::{Request, TextSize, Tokens};
+use openai::{Request, TextSize, TokenSource, Tokens, token_estimate};
 
 use crate::auth::caller::Caller;
 use crate::host::Host;
 use crate::limits::pricing;
 use crate::limits::reservation::{Reservation, SettledUsage};
-use crate::record::{ABANDONED, Attempt, Outcome, Record, RecordedFindings};
+use crate::record::{ABANDONED, ANSWERED, Attempt, Outcome, Record, RecordedFindings};
 use crate::telemetry::otlp::TraceContext;
 
 use super::record_sinks::RecordSinks;
@@ -34,7 +34,7 @@ pub(crate) struct RequestScope<P: Host> {
     record: Box<Record>,
     reservation: Option<Reservation<P>>,
     /// Price of the target that was called last.
-    price: Option<Price>,
+    price: Option<ModelPrice>,
     /// Response headers that earlier steps have set.
     headers: Vec<(&'static str, String)>,
     trace: Option<Rc<TraceContext>>,
@@ -46,6 +46,8 @@ pub(crate) struct RequestScope<P: Host> {
     sinks: RecordSinks,
     host: P,
     began: Timestamp,
+    /// End for the caller, if the scope is kept open after it.
+    ended: Option<Timestamp>,
 }
 
 impl<P: Host> RequestScope<P> {
@@ -71,6 +73,7 @@ impl<P: Host> RequestScope<P> {
             sinks,
             host: task_host,
             began,
+            ended: None,
         }
     }
 
@@ -111,6 +114,7 @@ impl<P: Host> RequestScope<P> {
     pub(crate) fn authenticated(&mut self, caller: &Caller<'_>, operation: &'static str) {
         self.record.consumer = Some(caller.id().to_owned());
         self.record.group = caller.group().map(str::to_owned);
+        self.record.key_source = caller.key_source();
         self.record.operation = Some(operation);
     }
 
@@ -161,7 +165,7 @@ impl<P: Host> RequestScope<P> {
     }
 
     /// Sets the price of the tokens that follow. `None` if the price is unknown.
-    pub(crate) fn priced(&mut self, price: Option<Price>) {
+    pub(crate) fn priced(&mut self, price: Option<ModelPrice>) {
         self.price = price;
     }
 
@@ -176,8 +180,14 @@ impl<P: Host> RequestScope<P> {
     }
 
     /// Records the start of an attempt at a target with this price. Returns its index.
-    pub(crate) fn attempt_started(&mut self, attempt: Attempt, price: Option<Price>) -> usize {
-        self.record.attempts.push(attempt);
+    pub(crate) fn attempt_started(
+        &mut self,
+        attempt: Attempt,
+        price: Option<ModelPrice>,
+        prompt: TextSize,
+    ) -> usize {
+        let prompt_tokens = token_estimate::estimate_tokens(prompt);
+        self.record.attempts.push(Attempt { price, prompt_tokens, ..attempt });
         self.price = price;
         self.record.attempts.len() - 1
     }
@@ -196,6 +206,13 @@ impl<P: Host> RequestScope<P> {
             attempt.status = status.map(|status| status.as_u16());
             attempt.detail = detail;
             attempt.ms = millis(now.since(attempt.began));
+        }
+    }
+
+    /// Records that an attempt's answer was converted to the form that the caller asked for.
+    pub(crate) fn attempt_converted(&mut self, number: usize, converted: Option<&'static str>) {
+        if let Some(attempt) = self.record.attempts.get_mut(number) {
+            attempt.converted = converted;
         }
     }
 
@@ -270,52 +287,71 @@ impl<P: Host> RequestScope<P> {
         Rc::clone(self.late_updates.get_or_insert_default())
     }
 
+    /// Records that the caller has left, while the scope stays open for the usage.
+    pub(crate) fn caller_left(&mut self) {
+        self.ended = Some(self.host.now());
+    }
+
     /// Closes the scope.
     pub(crate) fn close(mut self, outcome: Outcome) {
         self.record.outcome = outcome;
         // `Drop` writes and settles.
     }
 
-    /// Charges attempts that the caller did not wait for, once: an upstream that has the prompt may
-    /// bill it.
-    fn record_abandoned_attempts(&mut self, now: Timestamp) {
-        let open = |attempt: &&mut Attempt| attempt.result == ABANDONED;
-        let open = self.record.attempts.iter_mut().filter(open);
-        if open.map(|attempt| attempt.ms = millis(now.since(attempt.began))).count() == 0 {
-            return;
+    /// Charges the prompts of attempts whose answers were not used, if their upstreams may bill
+    /// them. Returns their cost.
+    fn charge_lost_attempts(&mut self, now: Timestamp) -> Option<u64> {
+        let mut cost = None;
+        for attempt in self.record.attempts.iter_mut().filter(|attempt| attempt.is_lost()) {
+            if attempt.result == ABANDONED {
+                attempt.ms = millis(now.since(attempt.began));
+            }
+            let tokens = Tokens { input: attempt.prompt_tokens, ..Tokens::default() };
+            attempt.tokens = Some(tokens.input);
+            if let Some(price) = attempt.price {
+                let more = pricing::cost_billionths(tokens, price);
+                cost = Some(more.saturating_add(cost.unwrap_or(0)));
+            }
         }
-        if let Some(reservation) = &self.reservation {
-            self.record.tokens = Tokens::from_usage_or_estimate(
-                None,
-                reservation.prompt_size(),
-                TextSize::default(),
-            );
+        let lost = self.record.lost_tokens();
+        let tokens = &mut self.record.tokens;
+        tokens.input = tokens.input.saturating_add(lost);
+        if lost > 0 && tokens.counted == TokenSource::None {
+            tokens.counted = TokenSource::Estimated;
         }
+        cost
     }
 }
 
 impl<P: Host> Drop for RequestScope<P> {
     fn drop(&mut self) {
-        let now = self.host.now();
+        let now = self.ended.unwrap_or_else(|| self.host.now());
         self.record.total_ms = millis(now.since(self.began));
         for update in self.late_updates.take().map(|updates| updates.take()).unwrap_or_default() {
             update(&mut self.record);
         }
-        self.record_abandoned_attempts(now);
         let record = &mut self.record;
         let mut cost = self.price.map(|price| pricing::cost_billionths(record.tokens, price));
         if let Some((tokens, earlier)) = self.earlier_part.take() {
             record.tokens = record.tokens.plus(tokens);
             cost = earlier.map_or(cost, |earlier| Some(cost.unwrap_or(0).saturating_add(earlier)));
         }
+        if let Some(lost) = self.charge_lost_attempts(now) {
+            cost = Some(cost.unwrap_or(0).saturating_add(lost));
+        }
+        let record = &mut self.record;
         record.cost_usd = cost.map(|cost| cost as f64 / 1e9);
         if let Some(reservation) = self.reservation.take() {
-            // A request without an answer costs nothing.
+            // A request that no upstream may bill costs nothing.
             let served = match record.outcome {
                 // A blocked answer is charged too, because its provider may bill it.
                 Outcome::Answered | Outcome::Truncated | Outcome::Blocked => true,
-                Outcome::HungUp => record.attempts.iter().any(Attempt::may_cost),
-                Outcome::Refused | Outcome::Failed => false,
+                Outcome::HungUp => record.attempts.iter().any(Attempt::counts),
+                // An answer that a guard cannot check is charged too.
+                Outcome::Refused | Outcome::Failed => record
+                    .attempts
+                    .iter()
+                    .any(|attempt| attempt.is_lost() || attempt.result == ANSWERED),
             };
             let tokens = record.tokens.input.saturating_add(record.tokens.output);
             reservation.settle(SettledUsage { served, tokens, cost: cost.unwrap_or(0) });

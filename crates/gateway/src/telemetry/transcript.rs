@@ -5,6 +5,7 @@
 //! masked originals are not kept.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use guards::settings::{Pii, PiiAction, PiiKind};
@@ -39,7 +40,9 @@ pub(crate) struct Transcript {
 /// The answer so far: each text field (a choice's text, its reasoning, a tool call's arguments) is
 /// a text.
 struct AnswerTranscript {
-    channels: Vec<(String, String)>,
+    texts: Vec<String>,
+    /// Number of the text of each channel.
+    numbers: BTreeMap<String, usize>,
     chars_left: usize,
     is_truncated: bool,
 }
@@ -47,8 +50,12 @@ struct AnswerTranscript {
 impl Transcript {
     /// Starts with the prompt.
     pub(crate) fn new(request: &ParsedRequest, max_chars: usize) -> Self {
-        let answer_so_far =
-            AnswerTranscript { channels: Vec::new(), chars_left: max_chars, is_truncated: false };
+        let answer_so_far = AnswerTranscript {
+            texts: Vec::new(),
+            numbers: BTreeMap::new(),
+            chars_left: max_chars,
+            is_truncated: false,
+        };
         Self { request: request.clone(), max_chars, answer: RefCell::new(answer_so_far) }
     }
 
@@ -98,12 +105,12 @@ impl Transcript {
     pub(crate) fn answer(&self) -> Option<String> {
         let answer_so_far = self.answer.borrow();
         let mut masks = Masks::default();
-        answer_so_far.channels.iter().for_each(|(_, text)| masks.reserve_placeholders(text));
+        answer_so_far.texts.iter().for_each(|text| masks.reserve_placeholders(text));
         let is_cut = answer_so_far.is_truncated;
         let lines = answer_so_far
-            .channels
+            .texts
             .iter()
-            .map(|(_, text)| mask_text(&mut masks, text, is_cut, self.max_chars));
+            .map(|text| mask_text(&mut masks, text, is_cut, self.max_chars));
         Some(lines.collect::<Vec<_>>().join("\n")).filter(|text| !text.is_empty())
     }
 }
@@ -117,9 +124,12 @@ impl AnswerTranscript {
             let (text, is_cut) = truncate_chars(&field.text, self.chars_left);
             self.chars_left -= text.chars().count();
             self.is_truncated = is_cut;
-            match self.channels.iter_mut().find(|(channel, _)| *channel == field.channel) {
-                Some((_, before)) => before.push_str(text),
-                None => self.channels.push((field.channel.clone(), text.to_owned())),
+            match self.numbers.get(&field.channel) {
+                Some(number) => self.texts[*number].push_str(text),
+                None => {
+                    self.numbers.insert(field.channel.clone(), self.texts.len());
+                    self.texts.push(text.to_owned());
+                }
             }
         }
     }
@@ -143,6 +153,7 @@ fn mask_text(masks: &mut Masks, text: &str, is_cut: bool, max: usize) -> String 
             edits.apply_to_text(shown)
         }
         Verdict::Pass | Verdict::Block(_) => shown.to_owned(),
+        Verdict::TooMany => String::new(),
     };
     // A mask may be longer than the text that it replaces.
     let (short, is_longer) = truncate_chars(&masked, max);
@@ -170,22 +181,23 @@ impl std::fmt::Debug for Transcript {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use bytes::Bytes;
-    use http::HeaderMap;
     use openai::{ContentParts, Endpoint, StreamEvent};
 
-    use crate::host::body::Body;
+    use crate::request::body_budget::BodyBudget;
     use crate::request::parse::ParsedRequest;
-    use crate::testing::fake_host::block_on;
+    use crate::request::read_body::ReceivedBody;
 
     use super::Transcript;
 
     fn transcript(messages: &str, max: usize) -> Transcript {
         let body = Bytes::from(format!(r#"{{"model":"m","messages":{messages}}}"#));
-        let headers = HeaderMap::new();
-        let request =
-            ParsedRequest::read(Endpoint::ChatCompletions, &headers, Body::from(body), 1 << 20);
-        Transcript::new(&block_on(request).expect("a request"), max)
+        let permit = Rc::new(Rc::new(BodyBudget::default()).permit());
+        let body = ReceivedBody { bytes: body, permit };
+        let request = ParsedRequest::parse(Endpoint::ChatCompletions, None, body);
+        Transcript::new(&request.expect("a request"), max)
     }
 
     #[track_caller]

@@ -1,6 +1,10 @@
 //! Circuit breaker of one target: it opens after consecutive failures, and then lets one probe at a
 //! time find out whether the target has recovered.
 //!
+//! A caller can make calls fail: by a prompt that takes too long, or on which the provider breaks.
+//! Failures of one caller alone therefore open the breaker for that caller only. It opens for everyone
+//! as soon as others fail too.
+//!
 //! Refused keys are handled by `key_pool`.
 
 use std::collections::VecDeque;
@@ -10,6 +14,7 @@ use civil_time::Timestamp;
 use config::Health;
 
 use super::backoff;
+use super::caller_tag::CallerTag;
 
 /// The longest cool-down that a `Retry-After` can request. Cool-downs after failures end within
 /// `Health::MAX_OPEN_TIME`, so that a recovered provider is called again.
@@ -17,9 +22,9 @@ pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CircuitBreaker {
-    /// Times of consecutive failures while the breaker is closed, the oldest first.
-    failures: VecDeque<Timestamp>,
-    /// `None` if the breaker is closed.
+    /// Consecutive failures of those for whom the breaker is closed, the oldest first.
+    failures: VecDeque<(Timestamp, CallerTag)>,
+    /// `None` if the breaker is closed for everyone.
     open_state: Option<OpenState>,
 }
 
@@ -27,6 +32,8 @@ pub(crate) struct CircuitBreaker {
 #[derive(Clone, Copy, Debug)]
 struct OpenState {
     until: Timestamp,
+    /// The only caller whose failures have opened the breaker. For all others it is closed.
+    only_for: Option<CallerTag>,
     /// Number of consecutive openings before this one without a success between them.
     earlier_openings: u32,
     /// The probe in flight.
@@ -55,8 +62,10 @@ pub(crate) enum Signal {
     FirstContent,
     /// A whole answer was delivered.
     Success,
-    /// The call failed.
+    /// The call failed, which its request may have caused.
     Failure,
+    /// No connection: a failure that no request can cause.
+    Unreachable,
     /// The target asks for a pause of this length.
     Throttled(Duration),
     /// No evidence: the caller's own fault, a refused key, or a caller who hung up.
@@ -65,11 +74,16 @@ pub(crate) enum Signal {
 
 impl CircuitBreaker {
     /// Whether a call would be permitted now.
-    pub(crate) fn is_available(&self, now: Timestamp) -> bool {
-        self.check_available(now).is_ok()
+    pub(crate) fn is_available(&self, caller: CallerTag, now: Timestamp) -> bool {
+        self.check_available(caller, now).is_ok()
     }
 
-    /// Whether the breaker is open or half open.
+    /// Whether the breaker is open or half open for a caller.
+    pub(crate) fn is_open_for(&self, caller: CallerTag) -> bool {
+        self.open_state.is_some_and(|open_state| open_state.concerns(caller))
+    }
+
+    /// Whether the breaker is open or half open for anyone.
     pub(crate) fn is_open(&self) -> bool {
         self.open_state.is_some()
     }
@@ -81,7 +95,7 @@ impl CircuitBreaker {
 
     /// Time of the last failure or opening.
     pub(crate) fn last_signal_at(&self) -> Timestamp {
-        let failed = self.failures.back().copied().unwrap_or_default();
+        let failed = self.failures.back().map(|(at, _)| *at).unwrap_or_default();
         self.open_state.map_or(failed, |open_state| open_state.until)
     }
 
@@ -90,18 +104,20 @@ impl CircuitBreaker {
     /// has passed and it counts as lost.
     pub(crate) fn acquire(
         &mut self,
+        caller: CallerTag,
         now: Timestamp,
         timeout: Duration,
         number: u64,
     ) -> Result<Permit, BreakerOpen> {
-        self.check_available(now)?;
-        let Some(open_state) = &mut self.open_state else { return Ok(Permit::default()) };
+        self.check_available(caller, now)?;
+        let open_state = self.open_state.as_mut().filter(|open_state| open_state.concerns(caller));
+        let Some(open_state) = open_state else { return Ok(Permit::default()) };
         open_state.probe = Some(Probe { number, lost_at: now + timeout });
         Ok(Permit(Some(number)))
     }
 
-    fn check_available(&self, now: Timestamp) -> Result<(), BreakerOpen> {
-        match self.open_state {
+    fn check_available(&self, caller: CallerTag, now: Timestamp) -> Result<(), BreakerOpen> {
+        match self.open_state.filter(|open_state| open_state.concerns(caller)) {
             Some(OpenState { until, .. }) if now < until => Err(BreakerOpen(until)),
             Some(OpenState { probe: Some(probe), .. }) if now < probe.lost_at => {
                 Err(BreakerOpen(probe.lost_at))
@@ -113,11 +129,12 @@ impl CircuitBreaker {
     /// Records a signal of a call. A call may give more than one: content first, then success or
     /// failure.
     ///
-    /// While the breaker is open only the probe counts, because other calls began before it opened.
+    /// While the breaker is open for the caller only the probe counts, because other calls began
+    /// before it opened.
     pub(crate) fn record(
         &mut self,
-        permit: Permit,
-        signal: Signal,
+        caller: CallerTag,
+        (permit, signal): (Permit, Signal),
         now: Timestamp,
         entropy: u64,
         health: &Health,
@@ -125,26 +142,30 @@ impl CircuitBreaker {
         if health.failures == 0 {
             return;
         }
-        let Some(open_state) = &mut self.open_state else {
-            return self.record_while_closed(signal, now, entropy, health);
+        let open_state = self.open_state.as_mut().filter(|open_state| open_state.concerns(caller));
+        let Some(open_state) = open_state else {
+            return self.record_while_closed(caller, signal, now, entropy, health);
         };
+        let only_for = open_state.only_for;
         let is_probe = permit.0.is_some() && open_state.probe.map(|probe| probe.number) == permit.0;
         match signal {
             // A probe that already counts as lost is still proof of health.
             Signal::FirstContent | Signal::Success if permit.0.is_some() => *self = Self::default(),
-            Signal::Failure if is_probe => {
+            Signal::Failure | Signal::Unreachable if is_probe => {
+                let only_for = only_for.filter(|_| signal == Signal::Failure);
                 let earlier = open_state.earlier_openings.saturating_add(1);
-                self.trip(now + open_duration(health, earlier, entropy), earlier);
+                self.trip(only_for, now + open_duration(health, earlier, entropy), earlier);
             }
             Signal::Throttled(wait) if is_probe => {
                 let earlier = open_state.earlier_openings;
-                self.trip(now + wait.min(MAX_RETRY_AFTER), earlier);
+                self.trip(None, now + wait.min(MAX_RETRY_AFTER), earlier);
             }
             // Permits another probe.
             Signal::Neutral if is_probe => open_state.probe = None,
             Signal::FirstContent
             | Signal::Success
             | Signal::Failure
+            | Signal::Unreachable
             | Signal::Throttled(_)
             | Signal::Neutral => {}
         }
@@ -152,6 +173,7 @@ impl CircuitBreaker {
 
     fn record_while_closed(
         &mut self,
+        caller: CallerTag,
         signal: Signal,
         now: Timestamp,
         entropy: u64,
@@ -161,22 +183,41 @@ impl CircuitBreaker {
             // A stream that sends content and breaks off every time must not count as healthy.
             Signal::FirstContent | Signal::Neutral => {}
             Signal::Success => self.failures.clear(),
-            Signal::Throttled(wait) => self.trip(now + wait.min(MAX_RETRY_AFTER), 0),
-            Signal::Failure => {
-                while self.failures.front().is_some_and(|at| now.since(*at) > health.window) {
+            Signal::Throttled(wait) => self.trip(None, now + wait.min(MAX_RETRY_AFTER), 0),
+            Signal::Failure | Signal::Unreachable => {
+                while self.failures.front().is_some_and(|(at, _)| now.since(*at) > health.window) {
                     self.failures.pop_front();
                 }
-                self.failures.push_back(now);
+                let cause = if signal == Signal::Failure { caller } else { CallerTag::ANYONE };
+                self.failures.push_back((now, cause));
                 if self.failures.len() >= health.failures as usize {
-                    self.trip(now + open_duration(health, 0, entropy), 0);
+                    let only_for = self.only_cause(cause, now, health);
+                    self.trip(only_for, now + open_duration(health, 0, entropy), 0);
                 }
             }
         }
     }
 
-    fn trip(&mut self, until: Timestamp, earlier: u32) {
+    /// The caller of whom all failures are. `None` if there are several, if it is nobody, or if the
+    /// breaker is open for another one, or was until recently.
+    fn only_cause(&self, last: CallerTag, now: Timestamp, health: &Health) -> Option<CallerTag> {
+        let was_open = |open_state: OpenState| now.since(open_state.until) <= health.window;
+        let is_alone = last.is_known()
+            && !self.open_state.is_some_and(was_open)
+            && self.failures.iter().all(|(_, cause)| *cause == last);
+        is_alone.then_some(last)
+    }
+
+    fn trip(&mut self, only_for: Option<CallerTag>, until: Timestamp, earlier: u32) {
         self.failures.clear();
-        self.open_state = Some(OpenState { until, earlier_openings: earlier, probe: None });
+        self.open_state =
+            Some(OpenState { until, only_for, earlier_openings: earlier, probe: None });
+    }
+}
+
+impl OpenState {
+    fn concerns(&self, caller: CallerTag) -> bool {
+        self.only_for.is_none_or(|only| only == caller)
     }
 }
 
@@ -197,6 +238,7 @@ mod tests {
     use proptest::sample::Index;
     use proptest::strategy::Just;
 
+    use super::super::caller_tag::CallerTag;
     use super::{BreakerOpen, CircuitBreaker, Permit, Signal};
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -204,10 +246,11 @@ mod tests {
     const HEALTH: Health =
         Health { failures: 3, window: Duration::from_secs(30), cool_down: Duration::from_secs(10) };
     const NO_PROBE: Permit = Permit(None);
+    const ANYONE: CallerTag = CallerTag::ANYONE;
 
     /// Acquires a permit with a unique probe number.
     fn acquire(breaker: &mut CircuitBreaker, now: Timestamp) -> Result<Permit, BreakerOpen> {
-        breaker.acquire(now, PROBE_TIMEOUT, now.as_millis())
+        breaker.acquire(ANYONE, now, PROBE_TIMEOUT, now.as_millis())
     }
 
     fn at(millis: u64) -> Timestamp {
@@ -219,7 +262,7 @@ mod tests {
     fn assert_open(signs: &[(u64, Signal)], is_open: bool) {
         let mut breaker = CircuitBreaker::default();
         for (millis, signal) in signs {
-            breaker.record(NO_PROBE, *signal, at(*millis), u64::MAX, &HEALTH);
+            breaker.record(ANYONE, (NO_PROBE, *signal), at(*millis), u64::MAX, &HEALTH);
         }
         assert_eq!(breaker.is_open(), is_open, "{signs:?}");
     }
@@ -242,7 +285,7 @@ mod tests {
         let mut breaker = CircuitBreaker::default();
         let never = Health { failures: 0, ..HEALTH };
         for signal in [Signal::Failure, Signal::Throttled(PROBE_TIMEOUT)] {
-            breaker.record(NO_PROBE, signal, NOW, 0, &never);
+            breaker.record(ANYONE, (NO_PROBE, signal), NOW, 0, &never);
         }
         assert!(breaker.is_default());
     }
@@ -251,7 +294,7 @@ mod tests {
     fn open() -> CircuitBreaker {
         let mut breaker = CircuitBreaker::default();
         for _ in 0..3 {
-            breaker.record(NO_PROBE, Signal::Failure, NOW, u64::MAX, &HEALTH);
+            breaker.record(ANYONE, (NO_PROBE, Signal::Failure), NOW, u64::MAX, &HEALTH);
         }
         breaker
     }
@@ -262,12 +305,12 @@ mod tests {
         assert_eq!(acquire(&mut breaker, at(9_998)), Err(BreakerOpen(at(9_999))));
         let probe = acquire(&mut breaker, at(10_000)).expect("the cool-down is over");
         assert_eq!(acquire(&mut breaker, at(10_001)), Err(BreakerOpen(at(13_000))));
-        assert!(!breaker.is_available(at(10_001)));
+        assert!(!breaker.is_available(ANYONE, at(10_001)));
         // A signal from a call before the opening changes nothing.
-        breaker.record(NO_PROBE, Signal::Success, at(10_002), 0, &HEALTH);
-        breaker.record(NO_PROBE, Signal::Failure, at(10_002), 0, &HEALTH);
+        breaker.record(ANYONE, (NO_PROBE, Signal::Success), at(10_002), 0, &HEALTH);
+        breaker.record(ANYONE, (NO_PROBE, Signal::Failure), at(10_002), 0, &HEALTH);
         assert!(breaker.is_open());
-        breaker.record(probe, Signal::FirstContent, at(10_003), 0, &HEALTH);
+        breaker.record(ANYONE, (probe, Signal::FirstContent), at(10_003), 0, &HEALTH);
         assert!(breaker.is_default());
     }
 
@@ -277,7 +320,7 @@ mod tests {
         let mut now = at(10_000);
         for rest in [20, 30, 30] {
             let probe = acquire(&mut breaker, now).expect("the cool-down is over");
-            breaker.record(probe, Signal::Failure, now, u64::MAX, &HEALTH);
+            breaker.record(ANYONE, (probe, Signal::Failure), now, u64::MAX, &HEALTH);
             let Err(BreakerOpen(until)) = acquire(&mut breaker, now) else {
                 panic!("the breaker is open")
             };
@@ -290,35 +333,97 @@ mod tests {
     fn neutral_or_lost_probe_permits_another() {
         let mut breaker = open();
         let probe = acquire(&mut breaker, at(10_000)).expect("the cool-down is over");
-        breaker.record(probe, Signal::Neutral, at(10_001), 0, &HEALTH);
+        breaker.record(ANYONE, (probe, Signal::Neutral), at(10_001), 0, &HEALTH);
         let lost = acquire(&mut breaker, at(10_001)).expect("the first signal was neutral");
         let second = acquire(&mut breaker, at(13_001)).expect("the probe counts as lost");
-        breaker.record(lost, Signal::Failure, at(13_002), 0, &HEALTH);
+        breaker.record(ANYONE, (lost, Signal::Failure), at(13_002), 0, &HEALTH);
         assert_eq!(
             acquire(&mut breaker, at(13_002)),
             Err(BreakerOpen(at(16_001))),
             "the second is"
         );
-        breaker.record(lost, Signal::FirstContent, at(13_003), 0, &HEALTH);
+        breaker.record(ANYONE, (lost, Signal::FirstContent), at(13_003), 0, &HEALTH);
         assert!(breaker.is_default(), "what was late is a proof nevertheless");
-        breaker.record(second, Signal::Failure, at(13_004), 0, &HEALTH);
+        breaker.record(ANYONE, (second, Signal::Failure), at(13_004), 0, &HEALTH);
         assert!(!breaker.is_open(), "one failure, as any other");
     }
 
     #[test]
     fn throttled_target_cools_down_as_requested() {
         let mut breaker = CircuitBreaker::default();
-        breaker.record(NO_PROBE, Signal::Throttled(Duration::from_secs(7)), NOW, 0, &HEALTH);
-        assert_eq!(acquire(&mut breaker, NOW), Err(BreakerOpen(at(7_000))));
-        let probe = acquire(&mut breaker, at(7_000)).expect("the cool-down is over");
         breaker.record(
-            probe,
-            Signal::Throttled(Duration::from_secs(1 << 40)),
-            at(7_000),
+            ANYONE,
+            (NO_PROBE, Signal::Throttled(Duration::from_secs(7))),
+            NOW,
             0,
             &HEALTH,
         );
+        assert_eq!(acquire(&mut breaker, NOW), Err(BreakerOpen(at(7_000))));
+        let probe = acquire(&mut breaker, at(7_000)).expect("the cool-down is over");
+        let throttled = Signal::Throttled(Duration::from_secs(1 << 40));
+        breaker.record(ANYONE, (probe, throttled), at(7_000), 0, &HEALTH);
         assert_eq!(acquire(&mut breaker, at(7_000)), Err(BreakerOpen(at(3_607_000))));
+    }
+
+    /// Fails this many calls of a caller, which all began while the breaker was closed.
+    fn fail(breaker: &mut CircuitBreaker, caller: CallerTag, count: usize, now: Timestamp) {
+        for _ in 0..count {
+            breaker.record(caller, (NO_PROBE, Signal::Failure), now, u64::MAX, &HEALTH);
+        }
+    }
+
+    #[test]
+    fn failures_of_one_caller_open_the_breaker_for_it_only() {
+        let [one, two, three] = ["one", "two", "three"].map(|name| CallerTag::new(Some(name)));
+        let mut breaker = CircuitBreaker::default();
+        fail(&mut breaker, one, 3, NOW);
+        assert!(!breaker.is_available(one, at(1)) && breaker.is_open_for(one));
+        for other in [two, ANYONE] {
+            assert!(breaker.is_available(other, at(1)) && !breaker.is_open_for(other));
+            assert_eq!(breaker.acquire(other, at(1), PROBE_TIMEOUT, 1), Ok(NO_PROBE));
+        }
+        // A failure among successes of others is no reason.
+        fail(&mut breaker, two, 2, at(1));
+        breaker.record(three, (NO_PROBE, Signal::Success), at(2), 0, &HEALTH);
+        fail(&mut breaker, two, 2, at(3));
+        assert!(breaker.is_available(two, at(4)) && !breaker.is_available(one, at(4)));
+        // The caller's own probe closes it for the caller.
+        let probe = breaker.acquire(one, at(10_000), PROBE_TIMEOUT, 2).expect("a probe");
+        breaker.record(one, (probe, Signal::Failure), at(10_001), u64::MAX, &HEALTH);
+        assert!(!breaker.is_available(one, at(29_999)) && breaker.is_available(two, at(29_999)));
+        let probe = breaker.acquire(one, at(30_001), PROBE_TIMEOUT, 3).expect("a probe");
+        breaker.record(one, (probe, Signal::FirstContent), at(30_002), 0, &HEALTH);
+        assert!(breaker.is_default());
+    }
+
+    #[test]
+    fn failures_of_several_callers_open_the_breaker_for_everyone() {
+        let [one, two, three] = ["one", "two", "three"].map(|name| CallerTag::new(Some(name)));
+        let is_open_for_all = |breaker: &CircuitBreaker, now| {
+            [one, two, three, ANYONE].iter().all(|caller| !breaker.is_available(*caller, now))
+        };
+        let mut breaker = CircuitBreaker::default();
+        fail(&mut breaker, one, 2, NOW);
+        fail(&mut breaker, two, 1, NOW);
+        assert!(is_open_for_all(&breaker, at(1)));
+        let mut breaker = CircuitBreaker::default();
+        fail(&mut breaker, one, 3, NOW);
+        fail(&mut breaker, two, 3, at(1));
+        assert!(is_open_for_all(&breaker, at(2)));
+        // No request causes a failed connection.
+        let mut breaker = CircuitBreaker::default();
+        for _ in 0..3 {
+            breaker.record(one, (NO_PROBE, Signal::Unreachable), NOW, u64::MAX, &HEALTH);
+        }
+        assert!(is_open_for_all(&breaker, at(1)));
+        let mut breaker = CircuitBreaker::default();
+        breaker.record(one, (NO_PROBE, Signal::Throttled(PROBE_TIMEOUT)), NOW, 0, &HEALTH);
+        assert!(is_open_for_all(&breaker, at(1)));
+        // Long after one caller's failures, another one's are its own.
+        let mut breaker = CircuitBreaker::default();
+        fail(&mut breaker, one, 3, NOW);
+        fail(&mut breaker, two, 3, at(60_000));
+        assert!(breaker.is_available(one, at(60_001)) && !breaker.is_available(two, at(60_001)));
     }
 
     fn sign() -> impl Strategy<Value = Signal> {
@@ -344,7 +449,7 @@ mod tests {
                     under_way.into_iter().partition(|(_, began)| now.since(*began) >= PROBE_TIMEOUT);
                 under_way = going;
                 for (permit, _) in over {
-                    breaker.record(permit, Signal::Neutral, now, entropy, &HEALTH);
+                    breaker.record(ANYONE, (permit, Signal::Neutral), now, entropy, &HEALTH);
                 }
                 if asks {
                     let was_open = breaker.is_open();
@@ -354,7 +459,7 @@ mod tests {
                     }
                 } else if !under_way.is_empty() {
                     let (permit, _) = under_way.swap_remove(which.index(under_way.len()));
-                    breaker.record(permit, signal, now, entropy, &HEALTH);
+                    breaker.record(ANYONE, (permit, signal), now, entropy, &HEALTH);
                 }
                 if let Some(rest) = breaker.open_state {
                     let is_probe = |permit: &Permit| permit.0.is_some() && permit.0 == rest.probe.map(|probe| probe.number);
@@ -378,7 +483,7 @@ mod tests {
                 assert!(permit.is_ok() || millis < 60_000 + 30_000 + step, "the breaker is open at {millis}");
                 if let Ok(permit) = permit {
                     let signal = if is_up(millis) { Signal::Success } else { Signal::Failure };
-                    breaker.record(permit, signal, at(millis), entropy, &HEALTH);
+                    breaker.record(ANYONE, (permit, signal), at(millis), entropy, &HEALTH);
                 }
                 millis += step;
             }
@@ -393,7 +498,7 @@ mod tests {
             for millis in (0..600_000).step_by(usize::try_from(step).expect("it is small")) {
                 if let Ok(permit) = acquire(&mut breaker, at(millis)) {
                     calls += 1;
-                    breaker.record(permit, Signal::Failure, at(millis), entropy, &HEALTH);
+                    breaker.record(ANYONE, (permit, Signal::Failure), at(millis), entropy, &HEALTH);
                 }
             }
             // The shortest cool-downs are half of 10, 20, 30, 30 … seconds.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use openai::{ContentParts, StreamEvent, TextSize};
+use openai::{ContentParts, OutputBounds, StreamEvent, TextSize, Tokens};
 
 use crate::host::body::Body;
 use crate::upstream::classify::Failure;
@@ -34,6 +34,8 @@ pub(crate) struct Committed {
     pub(crate) ready: VecDeque<StreamEvent>,
     pub(crate) state: StreamState,
     pub(crate) prompt_size: TextSize,
+    /// Length that the request allows.
+    pub(crate) bounds: OutputBounds,
     /// Permit that receives the signal of the stream's end.
     pub(crate) permit: Option<CallPermit>,
 }
@@ -68,7 +70,7 @@ impl Uncommitted {
     pub(crate) fn push(
         mut self,
         piece: Option<Bytes>,
-        prompt: impl FnOnce() -> TextSize,
+        size: impl FnOnce() -> (TextSize, OutputBounds),
     ) -> Result<CommitState, Failure> {
         let ended = piece.is_none();
         let state = match piece {
@@ -82,13 +84,15 @@ impl Uncommitted {
             self.held.iter().map(|event| event.bytes().len()).sum::<usize>() > MAX_PRELUDE_BYTES;
         if self.reader.meter().has_content() || (state == StreamState::Open && too_much) {
             let Self { body, reader, held: ready } = self;
+            let (prompt_size, bounds) = size();
             return Ok(CommitState::Ready(Committed {
                 body,
                 reader: Some(reader),
-                usage_tail: UsageTail::new(0),
+                usage_tail: UsageTail::new(bounds),
                 ready,
                 state,
-                prompt_size: prompt(),
+                prompt_size,
+                bounds,
                 permit: None,
             }));
         }
@@ -103,9 +107,14 @@ impl Uncommitted {
 
 impl Committed {
     /// Commits a body that is too long to hold; it is passed on unparsed. Its tokens are those that
-    /// its end reports, else an estimate of at most `max` tokens.
-    pub(crate) fn unparsed(beginning: Bytes, rest: Body, prompt_size: TextSize, max: u64) -> Self {
-        let mut usage_tail = UsageTail::new(max);
+    /// it reports, else an estimate within `bounds`.
+    pub(crate) fn unparsed(
+        beginning: Bytes,
+        rest: Body,
+        prompt_size: TextSize,
+        bounds: OutputBounds,
+    ) -> Self {
+        let mut usage_tail = UsageTail::new(bounds);
         usage_tail.push(&beginning);
         Self {
             usage_tail,
@@ -114,7 +123,22 @@ impl Committed {
             ready: VecDeque::from([StreamEvent::unparsed(beginning)]),
             state: StreamState::Open,
             prompt_size,
+            bounds,
             permit: None,
+        }
+    }
+
+    /// Whether there was content before the stream was committed. A body that is too long to hold
+    /// has some.
+    pub(crate) fn has_text(&self) -> bool {
+        self.reader.as_ref().is_none_or(SseReader::has_text)
+    }
+
+    /// Tokens of the answer so far.
+    pub(crate) fn tokens(&self) -> Tokens {
+        match &self.reader {
+            Some(reader) => reader.meter().tokens(self.prompt_size, self.bounds),
+            None => self.usage_tail.tokens(self.prompt_size),
         }
     }
 

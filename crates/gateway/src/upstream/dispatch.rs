@@ -2,25 +2,25 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
 use civil_time::Timestamp;
 use config::Config;
 use openai::{ContentParts, TextSize};
 
 use crate::error::Fault;
 use crate::host::Host;
-use crate::record::AttemptKind;
+use crate::record::{Attempt, AttemptKind};
 use crate::request::parse::ParsedRequest;
-use crate::routing::plan::{Candidate, TargetPlan};
+use crate::routing::plan::{Candidate, TargetHealth as _, TargetPlan};
 use crate::telemetry::request_scope::RequestScope;
 use crate::upstream::classify::Failure;
 use crate::upstream::retry_policy::{Decision, KeyOutcome, RetryPolicy};
 
+use super::additions::{self, TakenBack};
 use super::answer::{Answer, AnswerContent};
-use super::attempt::{AcceptedAnswer, ActiveAttempt, AttemptContext};
+use super::attempt::{AcceptedAnswer, ActiveAttempt, AttemptContext, TargetBody};
+use super::caller_upstreams::CallerUpstreams;
 use super::continuation::{self, ContinuationTargets};
-use super::request;
-use super::state::Upstreams;
+use super::dispatch_state::{DispatchState, Turn, whole_seconds};
 use super::timeouts::AttemptError;
 
 /// Dispatcher of one request.
@@ -29,7 +29,7 @@ pub(crate) struct Dispatcher<'a, P: Host> {
     /// The configuration in force.
     pub config: &'a Rc<Config>,
     /// State of the upstreams.
-    pub upstreams: &'a Rc<Upstreams>,
+    pub upstreams: &'a CallerUpstreams,
     pub request: &'a ParsedRequest,
     /// Targets in the order in which they are tried.
     pub plan: &'a TargetPlan<'a>,
@@ -57,34 +57,15 @@ pub(crate) enum AttemptOutcome {
     Failed(Failure, KeyOutcome),
 }
 
-/// Progress of a request through its targets.
-pub(crate) struct DispatchState {
-    pub(crate) deadline: Timestamp,
-    /// Whether a hedge is still possible: at most one per request.
-    pub(crate) may_hedge: bool,
-    /// Outcome of a hedge that lost; its target's turn is still to come.
-    pub(crate) hedged_outcome: Option<(usize, AttemptOutcome)>,
-    /// The last refusal of a fallback, which the caller gets if no other target answers.
-    refusal: Option<Answer>,
-    /// End of the cool-down of a target that was skipped.
-    cool_down_until: Option<Timestamp>,
-}
-
 impl<P: Host> Dispatcher<'_, P> {
     /// Tries the targets in order and records every attempt.
     pub(crate) async fn dispatch(&self, scope: &mut RequestScope<P>) -> Result<Dispatched, Fault> {
         let route = self.plan.route();
         let deadline = scope.began() + route.timeouts.total;
         if let Some(hedge) = route.hedge {
-            self.upstreams.credit_hedge(self.plan.route_index(), hedge);
+            self.upstreams.credit_hedge(route, hedge);
         }
-        let mut state = DispatchState {
-            deadline,
-            may_hedge: self.may_replay(),
-            hedged_outcome: None,
-            refusal: None,
-            cool_down_until: None,
-        };
+        let mut state = DispatchState::new(deadline, self.may_replay());
         let refused = |answer| Dispatched { answer, continuation_targets: None };
         let answer = self.try_targets(&mut state, scope).await;
         let answer = answer.or_else(|| state.refusal.take().map(refused));
@@ -110,7 +91,7 @@ impl<P: Host> Dispatcher<'_, P> {
             // target.
             let again = if position == 0 { self.choose_again(planned) } else { None };
             let candidate = again.as_ref().unwrap_or(planned);
-            let (mut body, mut is_first_try) = (None, true);
+            let mut turn = Turn::new(position, candidate);
             loop {
                 let now = self.host.now();
                 // A timer may fire late, and a caller's body may be slow: no attempt starts after
@@ -118,30 +99,7 @@ impl<P: Host> Dispatcher<'_, P> {
                 if now >= state.deadline {
                     return None;
                 }
-                let outcome = match state.hedged_outcome.take_if(|(hedged, _)| *hedged == position)
-                {
-                    // The target was already called, as a hedge.
-                    Some((_, outcome)) => {
-                        is_first_try = false;
-                        Ok(outcome)
-                    }
-                    None => match context.start(candidate, AttemptKind::Primary, scope) {
-                        Err(until) => Err(until),
-                        Ok(attempt) => {
-                            if std::mem::take(&mut is_first_try) {
-                                self.upstreams.record_request(
-                                    candidate.provider_index,
-                                    route.retries,
-                                    now,
-                                );
-                            }
-                            let body = body.get_or_insert_with(|| self.request_body(candidate));
-                            Ok(self
-                                .run_attempt(&context, (position, attempt), body, state, scope)
-                                .await)
-                        }
-                    },
-                };
+                let outcome = self.call_target(&context, &mut turn, state, scope).await;
                 let now = self.host.now();
                 let decision = match outcome {
                     Ok(AttemptOutcome::Answered(answer)) => return Some(answer),
@@ -151,6 +109,8 @@ impl<P: Host> Dispatcher<'_, P> {
                         policy.skip_target(now)
                     }
                     Ok(AttemptOutcome::Failed(failure, key_outcome)) => {
+                        state.note_failure(failure, now);
+                        turn.note_failure(failure);
                         let may_retry =
                             || self.upstreams.spend_retry(candidate.provider_index, now);
                         policy.decide(failure, key_outcome, now, self.host.entropy(), may_retry)
@@ -179,13 +139,40 @@ impl<P: Host> Dispatcher<'_, P> {
         None
     }
 
+    /// Calls a target once, unless it was already called as a hedge. The error holds the end of its
+    /// cool-down.
+    async fn call_target<'c>(
+        &self,
+        context: &AttemptContext<'_, P>,
+        turn: &mut Turn<'c>,
+        state: &mut DispatchState,
+        scope: &mut RequestScope<P>,
+    ) -> Result<AttemptOutcome, Timestamp> {
+        let Turn { position, candidate, .. } = *turn;
+        if let Some((_, outcome)) = state.hedged_outcome.take_if(|(hedged, _)| *hedged == position)
+        {
+            turn.is_first_try = false;
+            return Ok(outcome);
+        }
+        let attempt = context.start(candidate, AttemptKind::Primary, scope)?;
+        if std::mem::take(&mut turn.is_first_try) {
+            let (provider, retries) = (candidate.provider_index, self.plan.route().retries);
+            self.upstreams.record_request(provider, retries, self.host.now());
+        }
+        let body = match &turn.body {
+            Some(body) => body.clone(),
+            None => turn.body.insert(self.request_body(candidate, turn.taken_back)).clone(),
+        };
+        Ok(self.run_attempt(context, (position, attempt), body, state, scope).await)
+    }
+
     /// Another weighted target in place of the first one, if that may not be called any more.
     fn choose_again(&self, planned: &Candidate<'_>) -> Option<Candidate<'_>> {
         let now = self.host.now();
         if self.upstreams.is_available(planned.provider_index, planned.model, now) {
             return None;
         }
-        self.plan.choose_again(self.config, self.request, &**self.upstreams, now)
+        self.plan.choose_again(self.config, self.request, self.upstreams, now)
     }
 
     /// Makes an attempt, with a hedge if the route hedges.
@@ -193,26 +180,20 @@ impl<P: Host> Dispatcher<'_, P> {
         &self,
         context: &AttemptContext<'_, P>,
         (position, attempt): (usize, ActiveAttempt<'_>),
-        body: &Bytes,
+        body: TargetBody,
         state: &mut DispatchState,
         scope: &mut RequestScope<P>,
     ) -> AttemptOutcome {
         match self.hedge_delay(&attempt, state) {
             // Boxed to keep the request future of other routes small.
             Some(after) => {
-                let hedged = self.run_hedged(
-                    context,
-                    (position, attempt),
-                    body.clone(),
-                    after,
-                    state,
-                    scope,
-                );
+                let hedged =
+                    self.run_hedged(context, (position, attempt), body, after, state, scope);
                 Box::pin(hedged).await
             }
             None => {
                 let result = context
-                    .send(attempt.candidate, (attempt.key, attempt.record_index), body.clone())
+                    .send(attempt.candidate, (attempt.key, attempt.record_index), body)
                     .await;
                 self.classify_outcome(context, (position, attempt), result, scope)
             }
@@ -240,7 +221,7 @@ impl<P: Host> Dispatcher<'_, P> {
                 let others = &self.plan.targets()[position + 1..];
                 let may_follow = is_stream && context.parts.delta && !others.is_empty();
                 let continuation_targets = may_follow.then(|| {
-                    let (config, upstreams) = (Rc::clone(self.config), Rc::clone(self.upstreams));
+                    let (config, upstreams) = (Rc::clone(self.config), self.upstreams.clone());
                     let route = self.plan.route_index();
                     Box::new(ContinuationTargets::new(
                         config,
@@ -276,16 +257,24 @@ impl<P: Host> Dispatcher<'_, P> {
             extra_prompt: TextSize::default(),
             trace: scope.trace().cloned(),
             parts: ContentParts { texts: self.reads_texts, delta: may_continue },
+            may_replay: self.may_replay(),
         }
     }
 
-    /// The request's body for a target.
-    pub(crate) fn request_body(&self, candidate: &Candidate<'_>) -> Bytes {
-        self.request.body_for_target(request::body_changes(
+    /// The request's body for a target, without the additions that were taken back.
+    pub(crate) fn request_body(
+        &self,
+        candidate: &Candidate<'_>,
+        taken_back: TakenBack,
+    ) -> TargetBody {
+        let known = self.upstreams.taken_back((candidate.provider_index, candidate.model));
+        let (changes, additions) = additions::body_changes(
             candidate,
             self.request,
             self.max_output_tokens,
-        ))
+            taken_back.union(known),
+        );
+        TargetBody { bytes: self.request.body_for_target(changes), additions }
     }
 
     /// Whether the request may be sent more than once.
@@ -302,10 +291,15 @@ impl<P: Host> Dispatcher<'_, P> {
             attempts.iter().all(|attempt| attempt.result == Failure::Timeout.name())
                 || now >= state.deadline
         };
+        let lacks_keys = || self.plan.targets().iter().all(|target| target.provider.lacks_keys);
         match state.cool_down_until {
-            Some(until) if attempts.is_empty() => Fault::NoHealthyUpstream {
-                retry_after: until.since(now).as_millis().div_ceil(1000).max(1) as u64,
-            },
+            Some(_) if attempts.is_empty() && lacks_keys() => Fault::NoProviderKey,
+            Some(until) if attempts.is_empty() => {
+                Fault::NoHealthyUpstream { retry_after: whole_seconds(until.since(now)) }
+            }
+            _ if self.was_limited_last(scope) => {
+                Fault::RateLimited { retry_after: state.retry_after(now) }
+            }
             _ if scope.record().not_replayed => Fault::NotReplayed {
                 max: self.plan.route().retries.max_replay_bytes.unwrap_or_default(),
                 is_late: is_late(),
@@ -314,12 +308,18 @@ impl<P: Host> Dispatcher<'_, P> {
             _ => Fault::Upstream,
         }
     }
-}
 
-impl DispatchState {
-    /// Records the cool-down of a target that was skipped.
-    fn note_cool_down(&mut self, until: Timestamp) {
-        self.cool_down_until =
-            Some(self.cool_down_until.map_or(until, |earlier| earlier.min(until)));
+    /// Whether the last target that was called has refused the request by 429, and by nothing but
+    /// refusals of the gateway's own keys besides.
+    fn was_limited_last(&self, scope: &RequestScope<P>) -> bool {
+        let attempts = &scope.record().attempts;
+        let Some(last) = attempts.last() else { return false };
+        let of_last = || attempts.iter().rev().take_while(|attempt| attempt.target == last.target);
+        let is_429 = |attempt: &Attempt| attempt.status == Some(429);
+        let is_refusal = |attempt: &Attempt| {
+            [Failure::KeyRefused.name(), Failure::ModelRefused.name(), Failure::Unavailable.name()]
+                .contains(&attempt.result)
+        };
+        of_last().any(is_429) && of_last().all(|attempt| is_429(attempt) || is_refusal(attempt))
     }
 }

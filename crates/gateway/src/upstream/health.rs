@@ -8,6 +8,7 @@ use config::{Health, ProviderIndex};
 
 use crate::routing::balance::TargetLoad;
 
+use super::caller_tag::CallerTag;
 use super::circuit_breaker::{BreakerOpen, CircuitBreaker, Permit, Signal};
 use super::latency_histogram::LatencyHistogram;
 
@@ -47,18 +48,22 @@ impl HealthTable {
     /// Whether a call would be permitted now.
     pub(crate) fn is_available(
         &self,
-        provider: ProviderIndex,
-        model: &str,
+        (provider, model): (ProviderIndex, &str),
+        caller: CallerTag,
         now: Timestamp,
     ) -> bool {
-        self.breakers[provider.position()]
-            .get(model)
-            .is_none_or(|breaker| breaker.is_available(now))
+        let breaker = self.breakers[provider.position()].get(model);
+        breaker.is_none_or(|breaker| breaker.is_available(caller, now))
     }
 
-    /// Whether a target's circuit breaker is open or half open.
-    pub(crate) fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
-        self.breakers[provider.position()].get(model).is_some_and(CircuitBreaker::is_open)
+    /// Whether a target's circuit breaker is open or half open for a caller.
+    pub(crate) fn is_open_or_half_open(
+        &self,
+        (provider, model): (ProviderIndex, &str),
+        caller: CallerTag,
+    ) -> bool {
+        let breaker = self.breakers[provider.position()].get(model);
+        breaker.is_some_and(|breaker| breaker.is_open_for(caller))
     }
 
     /// Measured load of a target.
@@ -114,8 +119,8 @@ impl HealthTable {
     /// Requests permission for a call. A probe without a signal for `patience` counts as lost.
     pub(crate) fn acquire(
         &mut self,
-        provider: ProviderIndex,
-        model: &str,
+        (provider, model): (ProviderIndex, &str),
+        caller: CallerTag,
         now: Timestamp,
         timeout: Duration,
     ) -> Result<Permit, BreakerOpen> {
@@ -123,28 +128,29 @@ impl HealthTable {
             return Ok(Permit::default());
         };
         self.probe_count += 1;
-        breaker.acquire(now, timeout, self.probe_count)
+        breaker.acquire(caller, now, timeout, self.probe_count)
     }
 
     /// Records a signal of a call.
     pub(crate) fn record(
         &mut self,
         (provider, model): (ProviderIndex, &str),
-        (permit, signal): (Permit, Signal),
+        caller: CallerTag,
+        signal: (Permit, Signal),
         now: Timestamp,
         entropy: u64,
         health: &Health,
     ) {
         let breakers = &mut self.breakers[provider.position()];
         if let Some(breaker) = breakers.get_mut(model) {
-            breaker.record(permit, signal, now, entropy, health);
+            breaker.record(caller, signal, now, entropy, health);
             if breaker.is_default() {
                 breakers.remove(model);
             }
             return;
         }
         let mut breaker = CircuitBreaker::default();
-        breaker.record(permit, signal, now, entropy, health);
+        breaker.record(caller, signal, now, entropy, health);
         if breaker.is_default() {
             return;
         }
@@ -172,10 +178,12 @@ mod tests {
     use civil_time::Timestamp;
     use config::{Config, Health, ProviderIndex};
 
+    use crate::upstream::caller_tag::CallerTag;
     use crate::upstream::circuit_breaker::{Permit, Signal};
 
     use super::{HealthTable, MAX_MODELS_PER_PROVIDER, TargetLoad};
 
+    const ANYONE: CallerTag = CallerTag::ANYONE;
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
     const HEALTH: Health =
         Health { failures: 2, window: Duration::from_secs(30), cool_down: Duration::from_secs(10) };
@@ -189,7 +197,7 @@ mod tests {
 
     fn fail(health: &mut HealthTable, model: &str, now: Timestamp) {
         let target = (provider(), model);
-        health.record(target, (Permit::default(), Signal::Failure), now, 0, &HEALTH);
+        health.record(target, ANYONE, (Permit::default(), Signal::Failure), now, 0, &HEALTH);
     }
 
     #[test]
@@ -197,26 +205,26 @@ mod tests {
         let mut health = HealthTable::new(1);
         fail(&mut health, "a", NOW);
         fail(&mut health, "b", NOW);
-        assert!(health.is_available(provider(), "a", NOW));
+        assert!(health.is_available((provider(), "a"), ANYONE, NOW));
         fail(&mut health, "a", NOW);
         assert!(
-            !health.is_available(provider(), "a", NOW)
-                && health.is_open_or_half_open(provider(), "a")
+            !health.is_available((provider(), "a"), ANYONE, NOW)
+                && health.is_open_or_half_open((provider(), "a"), ANYONE)
         );
         assert!(
-            health.is_available(provider(), "b", NOW)
-                && !health.is_open_or_half_open(provider(), "b")
+            health.is_available((provider(), "b"), ANYONE, NOW)
+                && !health.is_open_or_half_open((provider(), "b"), ANYONE)
         );
-        assert!(health.acquire(provider(), "a", NOW, HEALTH.cool_down).is_err());
+        assert!(health.acquire((provider(), "a"), ANYONE, NOW, HEALTH.cool_down).is_err());
         let later = NOW + HEALTH.cool_down;
         let probe = health
-            .acquire(provider(), "a", later, HEALTH.cool_down)
+            .acquire((provider(), "a"), ANYONE, later, HEALTH.cool_down)
             .expect("the cool-down is over");
-        assert!(!health.is_available(provider(), "a", later));
-        health.record((provider(), "a"), (probe, Signal::Success), later, 0, &HEALTH);
+        assert!(!health.is_available((provider(), "a"), ANYONE, later));
+        health.record((provider(), "a"), ANYONE, (probe, Signal::Success), later, 0, &HEALTH);
         assert!(
-            health.is_available(provider(), "a", later)
-                && !health.is_open_or_half_open(provider(), "a")
+            health.is_available((provider(), "a"), ANYONE, later)
+                && !health.is_open_or_half_open((provider(), "a"), ANYONE)
         );
     }
 
@@ -224,10 +232,17 @@ mod tests {
     fn healthy_target_has_no_breaker() {
         let mut health = HealthTable::new(1);
         for signal in [Signal::FirstContent, Signal::Success, Signal::Neutral] {
-            health.record((provider(), "a"), (Permit::default(), signal), NOW, 0, &HEALTH);
+            health.record((provider(), "a"), ANYONE, (Permit::default(), signal), NOW, 0, &HEALTH);
         }
         fail(&mut health, "b", NOW);
-        health.record((provider(), "b"), (Permit::default(), Signal::Success), NOW, 0, &HEALTH);
+        health.record(
+            (provider(), "b"),
+            ANYONE,
+            (Permit::default(), Signal::Success),
+            NOW,
+            0,
+            &HEALTH,
+        );
         assert!(health.breakers[0].is_empty());
     }
 
@@ -259,6 +274,6 @@ mod tests {
             fail(&mut health, &number.to_string(), NOW + Duration::from_millis(number));
         }
         assert_eq!(health.breakers[0].len(), MAX_MODELS_PER_PROVIDER);
-        assert!(!health.is_available(provider(), "failing", NOW));
+        assert!(!health.is_available((provider(), "failing"), ANYONE, NOW));
     }
 }

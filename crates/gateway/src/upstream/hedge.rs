@@ -6,15 +6,16 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::host::Host;
 use crate::host::futures::{Either, select, until_timer};
 use crate::record::AttemptKind;
+use crate::routing::plan::TargetHealth as _;
 use crate::telemetry::request_scope::RequestScope;
 
-use super::attempt::{ActiveAttempt, AttemptContext};
-use super::dispatch::{AttemptOutcome, DispatchState, Dispatcher};
+use super::additions::TakenBack;
+use super::attempt::{ActiveAttempt, AttemptContext, TargetBody};
+use super::dispatch::{AttemptOutcome, Dispatcher};
+use super::dispatch_state::DispatchState;
 
 /// The shortest time before the deadline in which a hedge can succeed.
 const MIN_HEDGE_TIME: Duration = Duration::from_millis(100);
@@ -38,7 +39,7 @@ impl<P: Host> Dispatcher<'_, P> {
         &self,
         context: &AttemptContext<'_, P>,
         (position, first): (usize, ActiveAttempt<'_>),
-        body: Bytes,
+        body: TargetBody,
         after: Duration,
         state: &mut DispatchState,
         scope: &mut RequestScope<P>,
@@ -55,7 +56,7 @@ impl<P: Host> Dispatcher<'_, P> {
             let result = one.await;
             return self.classify_outcome(context, (position, first), result, scope);
         };
-        let body = self.request_body(second.candidate);
+        let body = self.request_body(second.candidate, TakenBack::default());
         let mut other =
             pin!(context.send(second.candidate, (second.key, second.record_index), body));
         match select(one.as_mut(), other.as_mut()).await {
@@ -104,7 +105,7 @@ impl<P: Host> Dispatcher<'_, P> {
                 && !self.upstreams.is_open_or_half_open(other.provider_index, other.model)
         })?;
         state.may_hedge = false;
-        if !self.upstreams.spend_hedge(self.plan.route_index()) {
+        if !self.upstreams.spend_hedge(self.plan.route()) {
             return None;
         }
         let attempt = context.start(candidate, AttemptKind::Hedge, scope).ok()?;

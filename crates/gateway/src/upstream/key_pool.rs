@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use civil_time::Timestamp;
 
-use super::classify::Failure;
+use super::classify::{Failure, QUOTA_COOL_DOWN};
 
 /// Cool-down of a refused key.
 pub(crate) const REJECTED_KEY_COOL_DOWN: Duration = Duration::from_secs(60);
@@ -19,6 +19,8 @@ const MAX_SUSPICIONS: usize = 64;
 const SUSPICIONS_TO_REJECT: u32 = 3;
 /// Cool-down of a key after a suspicion, if another key can be tried.
 const SUSPECTED_KEY_COOL_DOWN: Duration = Duration::from_secs(1);
+/// The shortest cool-down of a key after a 429, if another key can be tried.
+const LIMITED_KEY_COOL_DOWN: Duration = Duration::from_secs(1);
 
 /// Cool-downs of a provider's keys, and the next key in turn. It holds positions, never keys.
 ///
@@ -27,8 +29,10 @@ const SUSPECTED_KEY_COOL_DOWN: Duration = Duration::from_secs(1);
 /// Otherwise a caller who names a model that the provider denies would take all other models from
 /// everyone.
 ///
-/// A 402 or 403 may concern this one request: its `max_tokens` cost more than is left, or its
-/// prompt was flagged. Such a refusal counts against the key only after several in a row.
+/// A 402, a 403, or an unknown model or path may concern this one request: its `max_tokens` cost more
+/// than is left, its prompt was flagged, or the model has no such endpoint. Such a refusal counts against the key only after several in a row.
+///
+/// A quota that waiting does not renew takes the key out for every model and for longer.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyPool {
     cool_down_until: Vec<Timestamp>,
@@ -65,6 +69,13 @@ impl KeyPool {
             suspicions: Vec::new(),
             next_position: 0,
         }
+    }
+
+    /// A pool of a provider whose keys are not set: no key is ever available.
+    pub(crate) fn unavailable() -> Self {
+        let mut pool = Self::new(1);
+        pool.cool_down_until[0] = Timestamp::from_millis(u64::MAX);
+        pool
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -107,8 +118,8 @@ impl KeyPool {
 
     /// Starts a key's cool-down if the failure is the key's. Returns whether it did.
     ///
-    /// After a 429 the key cools down if the wait is longer than `worth_waiting`; shorter waits
-    /// precede a retry.
+    /// After a 429 the key cools down if the wait is longer than `worth_waiting`, or if another key
+    /// can be tried meanwhile. The last available key waits for its retry instead.
     pub(crate) fn record_failure(
         &mut self,
         key: usize,
@@ -123,7 +134,7 @@ impl KeyPool {
                     self.cool_down_until[key].max(now + REJECTED_KEY_COOL_DOWN);
                 true
             }
-            Failure::Unpaid | Failure::ModelRefused => {
+            Failure::Unpaid | Failure::ModelRefused | Failure::Unavailable => {
                 let cool_down = if self.add_suspicion(key, model) < SUSPICIONS_TO_REJECT {
                     SUSPECTED_KEY_COOL_DOWN
                 } else {
@@ -131,10 +142,9 @@ impl KeyPool {
                     self.record_success(key, model);
                     REJECTED_KEY_COOL_DOWN
                 };
-                let mut others = (0..self.len()).filter(|other| *other != key);
                 // The last available key does not cool down on a suspicion.
                 let cools_down = cool_down > SUSPECTED_KEY_COOL_DOWN
-                    || others.any(|it| self.cool_down_until(it, model) <= now);
+                    || self.has_other_available(key, model, now);
                 if cools_down {
                     self.cool_down_for(key, model, now + cool_down, now);
                 }
@@ -144,13 +154,35 @@ impl KeyPool {
                 self.cool_down_for(key, model, now + wait.min(MAX_COOL_DOWN), now);
                 true
             }
-            Failure::TooManyRequests { .. }
-            | Failure::ServerError { .. }
+            Failure::TooManyRequests { retry_after } => {
+                let has_other = self.has_other_available(key, model, now);
+                if has_other {
+                    let wait = retry_after.unwrap_or_default().max(LIMITED_KEY_COOL_DOWN);
+                    self.cool_down_for(key, model, now + wait, now);
+                }
+                has_other
+            }
+            Failure::QuotaExhausted { retry_after } => {
+                let wait = retry_after.unwrap_or_default().clamp(QUOTA_COOL_DOWN, MAX_COOL_DOWN);
+                self.cool_down_until[key] = self.cool_down_until[key].max(now + wait);
+                true
+            }
+            Failure::ServerError { .. }
+            | Failure::NoResponse
             | Failure::Connect
             | Failure::Timeout
+            | Failure::Unrelated { .. }
+            | Failure::AdditionRefused(_)
             | Failure::NotAnAnswer
+            | Failure::Declined
             | Failure::Compressed => false,
         }
+    }
+
+    /// Whether another key than this one is available.
+    fn has_other_available(&self, key: usize, model: &str, now: Timestamp) -> bool {
+        let mut others = (0..self.len()).filter(|other| *other != key);
+        others.any(|other| self.cool_down_until(other, model) <= now)
     }
 
     /// Records that the provider accepted a key.
@@ -264,6 +296,48 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn limited_key_yields_to_another_and_the_last_one_stays() {
+        let mut pool = KeyPool::new(2);
+        let limited = Failure::TooManyRequests { retry_after: None };
+        assert_eq!(pool.next_key("m", NOW), Ok(Some(0)));
+        assert!(pool.record_failure(0, "m", limited, NOW, WORTH));
+        assert_eq!(pool.next_key("m", NOW), Ok(Some(1)));
+        assert!(!pool.record_failure(1, "m", limited, NOW, WORTH), "one of them stays");
+        assert_eq!(pool.next_key("m", NOW), Ok(Some(1)));
+        assert_eq!(pool.next_key("m", NOW + super::LIMITED_KEY_COOL_DOWN), Ok(Some(0)));
+        let short = Failure::TooManyRequests { retry_after: Some(WORTH) };
+        let mut pool = KeyPool::new(2);
+        assert!(pool.record_failure(0, "m", short, NOW, WORTH));
+        assert_eq!(pool.next_key("m", NOW + Duration::from_millis(1_999)), Ok(Some(1)));
+    }
+
+    #[test]
+    fn exhausted_quota_cools_down_long_for_every_model() {
+        for retry_after in [None, Some(Duration::from_secs(2))] {
+            let mut pool = KeyPool::new(1);
+            let exhausted = Failure::QuotaExhausted { retry_after };
+            assert!(pool.record_failure(0, "m", exhausted, NOW, WORTH));
+            let until = NOW + super::QUOTA_COOL_DOWN;
+            assert_eq!(pool.next_key("other", NOW), Err(AllKeysCoolingDown(until)));
+        }
+        let mut pool = KeyPool::new(1);
+        let exhausted = Failure::QuotaExhausted { retry_after: Some(Duration::from_secs(86_400)) };
+        pool.record_failure(0, "m", exhausted, NOW, WORTH);
+        assert_eq!(pool.next_key("m", NOW), Err(AllKeysCoolingDown(NOW + super::MAX_COOL_DOWN)));
+    }
+
+    #[test]
+    fn unavailable_model_cools_down_alone() {
+        let mut pool = KeyPool::new(1);
+        for _ in 1..super::SUSPICIONS_TO_REJECT {
+            assert!(!pool.record_failure(0, "m", Failure::Unavailable, NOW, WORTH));
+        }
+        assert!(pool.record_failure(0, "m", Failure::Unavailable, NOW, WORTH));
+        assert!(pool.next_key("m", NOW).is_err());
+        assert_eq!(pool.next_key("other", NOW), Ok(Some(0)));
     }
 
     /// Refuses a key for a model until the refusal counts.

@@ -1,18 +1,25 @@
 //! Calls to providers: attempts, retries, fallbacks, hedges, timeouts and target health.
 
+mod additions;
 pub(crate) mod answer;
 pub(crate) mod attempt;
 pub(crate) mod backoff;
+pub(crate) mod caller_tag;
+pub(crate) mod caller_upstreams;
 pub(crate) mod circuit_breaker;
 pub(crate) mod classify;
 pub(crate) mod commit;
 pub(crate) mod continuation;
 pub(crate) mod dispatch;
+mod dispatch_state;
 pub(crate) mod health;
 pub(crate) mod hedge;
 pub(crate) mod hedge_budget;
 pub(crate) mod key_pool;
 pub(crate) mod latency_histogram;
+mod read_answer;
+mod refusal;
+mod refusal_table;
 pub(crate) mod request;
 pub(crate) mod retry_budget;
 pub(crate) mod retry_policy;
@@ -22,3 +29,4 @@ pub(crate) mod timeouts;
 pub(crate) mod token_bucket;
 pub(crate) mod usage_meter;
 pub(crate) mod usage_tail;
+pub mod wrapping;

@@ -4,30 +4,10 @@ use bytes::Bytes;
 use config::{Authentication, Provider};
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
-use openai::{Changes, Endpoint, OutputField};
 use secret::Secret;
 
 use crate::host::GATEWAY_USER_AGENT;
-use crate::request::parse::ParsedRequest;
 use crate::routing::plan::Candidate;
-
-/// Changes of the caller's body for a target.
-pub(crate) fn body_changes<'c>(
-    candidate: &'c Candidate<'_>,
-    request: &ParsedRequest,
-    max_output_tokens: Option<u64>,
-) -> Changes<'c> {
-    let field = match request.endpoint() {
-        Endpoint::ChatCompletions => candidate.provider.output_field,
-        Endpoint::Completions | Endpoint::Embeddings => OutputField::MaxTokens,
-    };
-    Changes {
-        model: Some(candidate.model),
-        ask_for_usage: candidate.provider.stream_usage,
-        max_output_tokens: max_output_tokens.map(|max| (max, field)),
-        extra_messages: None,
-    }
-}
 
 /// Builds an upstream's request from scratch: it holds none of the caller's headers.
 pub(crate) fn upstream_request(

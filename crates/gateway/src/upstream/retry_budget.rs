@@ -4,24 +4,29 @@
 
 use civil_time::Timestamp;
 
+use super::caller_tag::CallerTag;
 use super::token_bucket::TokenBucket;
 
 /// Retries per second that are always allowed.
 const RETRIES_PER_SECOND: u64 = 3;
 /// The most retries that accumulate.
 const MAX_SAVED_RETRIES: u64 = 30;
+/// Retries that one caller alone leaves for others.
+const RETRIES_FOR_OTHERS: u64 = 10;
 
 /// Retry budget of one provider.
 #[derive(Clone, Debug)]
 pub(crate) struct RetryBudget {
     bucket: TokenBucket,
     last_credit: Timestamp,
+    /// Caller of the last retry.
+    last_spender: CallerTag,
 }
 
 impl Default for RetryBudget {
     fn default() -> Self {
         let bucket = TokenBucket::full(MAX_SAVED_RETRIES);
-        Self { bucket, last_credit: Timestamp::default() }
+        Self { bucket, last_credit: Timestamp::default(), last_spender: CallerTag::ANYONE }
     }
 }
 
@@ -32,10 +37,16 @@ impl RetryBudget {
         self.bucket.credit(u64::from(share));
     }
 
-    /// Spends a retry; `false` if none is left.
-    pub(crate) fn spend_retry(&mut self, now: Timestamp) -> bool {
+    /// Spends a retry; `false` if none is left. Who has spent the last one, too, leaves some for others.
+    pub(crate) fn spend_retry(&mut self, caller: CallerTag, now: Timestamp) -> bool {
         self.credit_time(now);
-        self.bucket.spend()
+        let is_repeated = caller.is_known() && caller == self.last_spender;
+        let kept = if is_repeated { RETRIES_FOR_OTHERS } else { 0 };
+        let is_spent = self.bucket.spend_above(kept);
+        if is_spent {
+            self.last_spender = caller;
+        }
+        is_spent
     }
 
     /// Adds the retries of the time since the last call: a retry per second is a thousandth of one
@@ -54,7 +65,8 @@ mod tests {
     use civil_time::Timestamp;
     use proptest::prelude::{any, proptest};
 
-    use super::{MAX_SAVED_RETRIES, RETRIES_PER_SECOND, RetryBudget};
+    use super::super::caller_tag::CallerTag;
+    use super::{MAX_SAVED_RETRIES, RETRIES_FOR_OTHERS, RETRIES_PER_SECOND, RetryBudget};
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -62,11 +74,14 @@ mod tests {
     #[track_caller]
     fn assert_allowed(requests: usize, share: u32, asked: usize, allowed: usize) {
         let mut budget = RetryBudget::default();
-        while budget.spend_retry(NOW) {}
+        while budget.spend_retry(CallerTag::ANYONE, NOW) {}
         for _ in 0..requests {
             budget.record_request(share, NOW);
         }
-        assert_eq!((0..asked).filter(|_| budget.spend_retry(NOW)).count(), allowed);
+        assert_eq!(
+            (0..asked).filter(|_| budget.spend_retry(CallerTag::ANYONE, NOW)).count(),
+            allowed
+        );
     }
 
     #[test]
@@ -81,10 +96,24 @@ mod tests {
     #[test]
     fn retries_per_second_are_always_allowed() {
         let mut budget = RetryBudget::default();
-        assert_eq!((0..100).filter(|_| budget.spend_retry(NOW)).count(), 30);
+        assert_eq!((0..100).filter(|_| budget.spend_retry(CallerTag::ANYONE, NOW)).count(), 30);
         let later = NOW + Duration::from_secs(1);
-        assert_eq!((0..100).filter(|_| budget.spend_retry(later)).count(), 3);
-        assert!(!budget.spend_retry(NOW), "a clock that goes backwards earns nothing");
+        assert_eq!((0..100).filter(|_| budget.spend_retry(CallerTag::ANYONE, later)).count(), 3);
+        assert!(
+            !budget.spend_retry(CallerTag::ANYONE, NOW),
+            "a clock that goes backwards earns nothing"
+        );
+    }
+
+    #[test]
+    fn one_caller_leaves_retries_for_others() {
+        let mut budget = RetryBudget::default();
+        let [one, two] = ["one", "two"].map(|name| CallerTag::new(Some(name)));
+        let spent = (0..100).filter(|_| budget.spend_retry(one, NOW)).count();
+        assert_eq!(spent as u64, MAX_SAVED_RETRIES - RETRIES_FOR_OTHERS);
+        assert!(budget.spend_retry(two, NOW));
+        assert!(!budget.spend_retry(two, NOW), "nor does the other one take the rest");
+        assert!(budget.spend_retry(one, NOW) && budget.spend_retry(CallerTag::ANYONE, NOW));
     }
 
     proptest! {
@@ -97,7 +126,7 @@ mod tests {
                 if is_request {
                     budget.record_request(share, now);
                     requests += 1;
-                } else if budget.spend_retry(now) {
+                } else if budget.spend_retry(CallerTag::ANYONE, now) {
                     tries += 1;
                 }
             }
@@ -111,7 +140,7 @@ mod tests {
             let mut now = NOW;
             for pause in pauses {
                 now = now + Duration::from_millis(pause);
-                assert!(budget.spend_retry(now));
+                assert!(budget.spend_retry(CallerTag::ANYONE, now));
             }
         }
     }

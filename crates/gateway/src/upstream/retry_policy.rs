@@ -11,8 +11,12 @@ use super::classify::Failure;
 /// The shortest time before the deadline in which a retry can succeed.
 const MIN_RETRY_TIME: Duration = Duration::from_millis(100);
 
+/// Additions of the gateway that one request takes back at a target: each of them once.
+const MAX_TAKEN_BACK: u32 = 2;
+
 /// Course of a request through a plan's targets. It allows at most `targets × (max(keys, 1) +
-/// retries)` calls, and none that begins after the deadline.
+/// retries)` calls, and none that begins after the deadline. Two cases add calls: a broken connection
+/// to the last target, and a target that refuses what the gateway added.
 #[derive(Clone, Debug)]
 pub(crate) struct RetryPolicy {
     fallback_on: FallbackOn,
@@ -21,6 +25,10 @@ pub(crate) struct RetryPolicy {
     targets_left: usize,
     retries_used: u32,
     keys_tried: usize,
+    /// Whether a broken connection was replaced by another, once for each target.
+    has_reconnected: bool,
+    /// Additions of the gateway without which the request was sent again to this target.
+    taken_back: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +72,8 @@ impl RetryPolicy {
             targets_left: targets.saturating_sub(1),
             retries_used: 0,
             keys_tried: 0,
+            has_reconnected: false,
+            taken_back: 0,
         }
     }
 
@@ -77,6 +87,14 @@ impl RetryPolicy {
         entropy: u64,
         may_retry: impl FnOnce() -> bool,
     ) -> Decision {
+        let has_time = now + MIN_RETRY_TIME <= self.deadline;
+        if matches!(failure, Failure::AdditionRefused(_))
+            && self.taken_back < MAX_TAKEN_BACK
+            && has_time
+        {
+            self.taken_back += 1;
+            return Decision::Retry { after: Duration::ZERO };
+        }
         match key_outcome {
             // Each key is tried once: with many keys and short cool-downs the first would be
             // available again.
@@ -99,15 +117,31 @@ impl RetryPolicy {
             | KeyOutcome::TargetCoolingDown => return Decision::GiveUp,
             KeyOutcome::NotAtFault => {}
         }
-        if self.retries_used < self.retries.attempts
-            && let Some(after) = self.retry_delay(failure, entropy)
-            && now + after + MIN_RETRY_TIME <= self.deadline
-            && may_retry()
-        {
-            self.retries_used += 1;
+        if let Some(after) = self.next_wait(failure, now, entropy).filter(|_| may_retry()) {
+            // A broken connection is replaced at once, retries wait.
+            match self.retries_used < self.retries.attempts {
+                true => self.retries_used += 1,
+                false => self.has_reconnected = true,
+            }
             return Decision::Retry { after };
         }
         if self.falls_back(failure) { self.skip_target(now) } else { Decision::GiveUp }
+    }
+
+    /// Wait before another try at the same target; `None` if there is none.
+    fn next_wait(&self, failure: Failure, now: Timestamp, entropy: u64) -> Option<Duration> {
+        let has_time = |after: &Duration| now + *after + MIN_RETRY_TIME <= self.deadline;
+        if self.retries_used < self.retries.attempts {
+            return self.retry_delay(failure, entropy).filter(has_time);
+        }
+        // An upstream may close an idle connection just as a request arrives. Where nothing else
+        // could answer, the request gets another connection, even without configured retries.
+        let is_last = self.targets_left == 0 || !self.falls_back(failure);
+        let may_reconnect = failure == Failure::NoResponse
+            && is_last
+            && self.retries_used == 0
+            && !self.has_reconnected;
+        may_reconnect.then_some(Duration::ZERO).filter(has_time)
     }
 
     /// The decision for a target that cannot be called because all its keys cool down.
@@ -118,6 +152,8 @@ impl RetryPolicy {
         self.targets_left -= 1;
         self.retries_used = 0;
         self.keys_tried = 0;
+        self.has_reconnected = false;
+        self.taken_back = 0;
         Decision::NextTarget
     }
 
@@ -125,33 +161,45 @@ impl RetryPolicy {
     fn retry_delay(&self, failure: Failure, entropy: u64) -> Option<Duration> {
         let backoff = backoff::delay(self.retries.backoff, self.retries_used, entropy);
         match failure {
-            Failure::TooManyRequests { retry_after } | Failure::ServerError { retry_after } => {
-                match retry_after {
-                    Some(wait) => (wait <= self.retries.honour_retry_after).then_some(wait),
-                    None => Some(backoff),
-                }
-            }
-            Failure::Connect | Failure::NotAnAnswer => Some(backoff),
+            Failure::TooManyRequests { retry_after }
+            | Failure::ServerError { retry_after }
+            | Failure::Unrelated { retry_after } => match retry_after {
+                Some(wait) => (wait <= self.retries.honour_retry_after).then_some(wait),
+                None => Some(backoff),
+            },
+            Failure::NoResponse | Failure::Connect | Failure::NotAnAnswer => Some(backoff),
             // A target that timed out once is not retried while another one is left.
             Failure::Timeout => {
                 (self.targets_left == 0 || !self.fallback_on.timeout).then_some(backoff)
             }
             // The same request would fail again.
-            Failure::Compressed | Failure::KeyRefused | Failure::Unpaid | Failure::ModelRefused => {
-                None
-            }
+            Failure::Compressed
+            | Failure::Declined
+            | Failure::KeyRefused
+            | Failure::Unpaid
+            | Failure::ModelRefused
+            | Failure::QuotaExhausted { .. }
+            | Failure::Unavailable
+            | Failure::AdditionRefused(_) => None,
         }
     }
 
     fn falls_back(&self, failure: Failure) -> bool {
         match failure {
-            Failure::Connect => self.fallback_on.connect,
+            Failure::NoResponse | Failure::Connect => self.fallback_on.connect,
             Failure::Timeout => self.fallback_on.timeout,
             Failure::TooManyRequests { .. } => self.fallback_on.too_many_requests,
-            Failure::ServerError { .. } | Failure::NotAnAnswer | Failure::Compressed => {
-                self.fallback_on.server_error
-            }
-            Failure::KeyRefused | Failure::Unpaid | Failure::ModelRefused => true,
+            Failure::ServerError { .. }
+            | Failure::Unrelated { .. }
+            | Failure::NotAnAnswer
+            | Failure::Declined
+            | Failure::Compressed => self.fallback_on.server_error,
+            Failure::KeyRefused
+            | Failure::Unpaid
+            | Failure::ModelRefused
+            | Failure::QuotaExhausted { .. }
+            | Failure::Unavailable
+            | Failure::AdditionRefused(_) => true,
         }
     }
 }
@@ -165,6 +213,7 @@ mod tests {
     use proptest::prelude::{Strategy, any, prop_oneof, proptest};
     use proptest::strategy::Just;
 
+    use crate::upstream::additions::Addition;
     use crate::upstream::classify::Failure;
 
     use super::{Decision, KeyOutcome, RetryPolicy};
@@ -336,6 +385,38 @@ mod tests {
             ),
             Decision::GiveUp
         );
+    }
+
+    #[test]
+    fn broken_connection_to_the_last_target_is_replaced_once() {
+        let zero = Decision::Retry { after: Duration::ZERO };
+        let broken = Failure::NoResponse;
+        assert_decisions(course(1, ALL, 0), &[broken, broken], &[zero, Decision::GiveUp]);
+        assert_decisions(
+            course(2, ALL, 0),
+            &[broken, broken, broken],
+            &[Decision::NextTarget, zero, Decision::GiveUp],
+        );
+        assert_decisions(course(2, FallbackOn::default(), 0), &[broken], &[zero]);
+        assert_decisions(
+            course(1, ALL, 1),
+            &[broken, broken],
+            &[retry_after(100), Decision::GiveUp],
+        );
+        assert_decisions(course(1, ALL, 0), &[Failure::Connect], &[Decision::GiveUp]);
+        let mut policy = course(1, ALL, 0);
+        let refused = policy.decide(broken, KeyOutcome::NotAtFault, NOW, 0, || false);
+        assert_eq!(refused, Decision::GiveUp, "the retry budget is spent");
+    }
+
+    #[test]
+    fn additions_are_taken_back_without_retries() {
+        let zero = Decision::Retry { after: Duration::ZERO };
+        let refused = Failure::AdditionRefused(Addition::Usage);
+        assert_decisions(course(1, ALL, 0), &[refused; 3], &[zero, zero, Decision::GiveUp]);
+        let mut policy = course(1, ALL, 0);
+        let probe = policy.decide(refused, KeyOutcome::TargetCoolingDown, NOW, 0, || false);
+        assert_eq!(probe, zero);
     }
 
     fn failure() -> impl Strategy<Value = Failure> {

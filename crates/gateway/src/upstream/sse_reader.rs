@@ -16,6 +16,8 @@ const MAX_EVENT_BYTES: usize = 16 << 20;
 pub struct SseReader {
     framer: Framer,
     meter: UsageMeter,
+    /// Whether a chunk had content: a finish reason alone is none.
+    has_text: bool,
     /// Content that the layers behind the reader use.
     parts: ContentParts,
     /// Text so far, if a continuation may need it.
@@ -43,6 +45,7 @@ impl SseReader {
         Self {
             framer: Framer::new(MAX_EVENT_BYTES),
             meter: UsageMeter::new(hides_usage),
+            has_text: false,
             parts,
             streamed_text: parts.delta.then(StreamedText::default),
         }
@@ -60,6 +63,17 @@ impl SseReader {
 
     pub(crate) fn meter(&self) -> &UsageMeter {
         &self.meter
+    }
+
+    /// Whether a chunk had content: a finish reason alone is none.
+    pub(crate) fn has_text(&self) -> bool {
+        self.has_text
+    }
+
+    /// Measures an event. Returns whether it passes, and the state of the stream after it.
+    fn observe(&mut self, summary: &EventSummary) -> (bool, StreamState) {
+        self.has_text |= matches!(summary, EventSummary::Chunk(chunk) if chunk.has_content);
+        admission(self.meter.observe(summary))
     }
 
     /// Adds a piece and puts the events that may pass into `ready`. Only whole events pass, so that
@@ -84,7 +98,7 @@ impl SseReader {
         {
             let passes;
             let summary = EventSummary::parse(self.framer.bytes(event.clone()));
-            (passes, state) = admission(self.meter.observe(&summary));
+            (passes, state) = self.observe(&summary);
             if passes {
                 run = if run.is_empty() { event } else { run.start..event.end };
             } else if !run.is_empty() {
@@ -106,7 +120,7 @@ impl SseReader {
         {
             let passes;
             let (summary, event) = StreamEvent::parse(self.framer.slice(event), self.parts);
-            (passes, state) = admission(self.meter.observe(&summary));
+            (passes, state) = self.observe(&summary);
             if !passes {
                 continue;
             }
@@ -145,7 +159,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use bytes::Bytes;
-    use openai::{ContentParts, TextSize, Tokens, Usage};
+    use openai::{AnswerSize, ContentParts, OutputBounds, TextSize, Tokens, Usage};
     use proptest::prelude::{any, proptest};
     use proptest::sample::Index;
 
@@ -182,7 +196,7 @@ mod tests {
         (
             String::from_utf8(passed).expect("events are whole"),
             state,
-            reader.meter().tokens(TextSize::default()),
+            reader.meter().tokens(TextSize::default(), OutputBounds::default()),
         )
     }
 
@@ -195,10 +209,7 @@ mod tests {
         assert_eq!(shown, [&STREAM[..usage], &STREAM[done..end]].concat());
         assert_eq!(state, StreamState::Done);
         let usage = Usage { input: 9, output: 3, ..Usage::default() };
-        assert_eq!(
-            tokens,
-            Tokens::from_usage_or_estimate(Some(usage), TextSize::default(), TextSize::default())
-        );
+        assert_eq!(tokens, Tokens::count(Some(usage), &AnswerSize::default()));
         assert_eq!(run(false, UNPARSED, [STREAM.as_bytes()]).0, STREAM[..end]);
     }
 

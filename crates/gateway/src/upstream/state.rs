@@ -2,15 +2,17 @@
 //! retries and hedges. It is kept in memory, per isolate.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use civil_time::Timestamp;
-use config::{Balance, Config, Health, Hedge, Provider, ProviderIndex, Retries, Route, RouteIndex};
+use config::{Balance, Config, Health, Hedge, Provider, ProviderIndex, Retries, Route};
 
 use crate::routing::balance::TargetLoad;
-use crate::routing::plan::TargetHealth;
+use crate::upstream::additions::{KnownTargets, SentAdditions, TakenBack};
+use crate::upstream::caller_tag::CallerTag;
 use crate::upstream::circuit_breaker::{BreakerOpen, Permit, Signal};
 use crate::upstream::classify::Failure;
 use crate::upstream::health::HealthTable;
@@ -26,9 +28,12 @@ pub(crate) struct Upstreams {
     key_pools: RefCell<Vec<KeyPool>>,
     /// One retry budget per provider, in the configuration's order.
     retry_budgets: RefCell<Vec<RetryBudget>>,
-    /// One hedge budget per route, in the configuration's order.
-    hedge_budgets: RefCell<Vec<HedgeBudget>>,
+    /// Hedge budgets by the id of the route: they outlive a configuration, and another one may have
+    /// other routes in other places.
+    hedge_budgets: Rc<RefCell<BTreeMap<Box<str>, HedgeBudget>>>,
     health: Rc<RefCell<HealthTable>>,
+    /// Additions that targets refuse, by provider, in the configuration's order.
+    known_targets: RefCell<Vec<KnownTargets>>,
 }
 
 /// Permit for one call, which receives the call's signals. Dropping it without a signal, because
@@ -39,6 +44,7 @@ pub(crate) struct CallPermit {
     model: Box<str>,
     health: Health,
     permit: Permit,
+    caller: CallerTag,
     began: Timestamp,
     /// The latency that is still to be measured.
     latency_timer: Cell<LatencyTimer>,
@@ -59,13 +65,17 @@ enum LatencyTimer {
 impl Upstreams {
     /// Creates the state with every target healthy.
     pub(crate) fn new(config: &Config) -> Self {
-        let key_pools = config.providers.iter().map(|provider| KeyPool::new(provider.keys.len()));
+        let key_pools = config.providers.iter().map(|provider| match provider.lacks_keys {
+            true => KeyPool::unavailable(),
+            false => KeyPool::new(provider.keys.len()),
+        });
         let count = config.providers.len();
         Self {
             key_pools: RefCell::new(key_pools.collect()),
             retry_budgets: RefCell::new(vec![RetryBudget::default(); count]),
-            hedge_budgets: RefCell::new(vec![HedgeBudget::default(); config.routes.len()]),
+            hedge_budgets: Rc::default(),
             health: Rc::new(RefCell::new(HealthTable::new(count))),
+            known_targets: RefCell::new(vec![KnownTargets::default(); count]),
         }
     }
 
@@ -77,19 +87,23 @@ impl Upstreams {
             one.id == other.id
                 && one.base_url == other.base_url
                 && keys(one) == keys(other)
+                && one.lacks_keys == other.lacks_keys
                 && one.keys.iter().zip(&other.keys).all(|(a, b)| a.reveal() == b.reveal())
         };
         let find = |one: &Provider| old.providers.iter().position(|other| same(one, other));
         let from: Vec<Option<usize>> = new.providers.iter().map(find).collect();
         let is_same = |(at, found): (usize, &Option<usize>)| *found == Some(at);
+        let is_kept = |id: &str| new.routes.iter().any(|route| route.id == id);
+        before.hedge_budgets.borrow_mut().retain(|id, _| is_kept(id));
         if old.providers.len() == from.len() && from.iter().enumerate().all(is_same) {
             return Rc::clone(before);
         }
-        let upstreams = Self::new(new);
+        let upstreams = Self { hedge_budgets: Rc::clone(&before.hedge_budgets), ..Self::new(new) };
         for (at, found) in from.iter().enumerate() {
             let Some(found) = *found else { continue };
             upstreams.key_pools.borrow_mut()[at] = before.key_pools.borrow()[found].clone();
             upstreams.retry_budgets.borrow_mut()[at] = before.retry_budgets.borrow()[found].clone();
+            upstreams.known_targets.borrow_mut()[at] = before.known_targets.borrow()[found].clone();
             upstreams.health.borrow_mut().copy_breakers(at, &before.health.borrow(), found);
         }
         Rc::new(upstreams)
@@ -98,37 +112,43 @@ impl Upstreams {
     /// Whether a target may be called now: neither it nor all keys of its provider cool down.
     pub(crate) fn is_available(
         &self,
-        provider: ProviderIndex,
-        model: &str,
+        (provider, model): (ProviderIndex, &str),
+        caller: CallerTag,
         now: Timestamp,
     ) -> bool {
-        self.health.borrow().is_available(provider, model, now)
+        self.health.borrow().is_available((provider, model), caller, now)
             && self.key_pools.borrow()[provider.position()].has_available(model, now)
     }
 
-    /// Whether a target's circuit breaker is open or half open.
-    pub(crate) fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
-        self.health.borrow().is_open_or_half_open(provider, model)
+    /// Whether a target's circuit breaker is open or half open for a caller.
+    pub(crate) fn is_open_or_half_open(
+        &self,
+        target: (ProviderIndex, &str),
+        caller: CallerTag,
+    ) -> bool {
+        self.health.borrow().is_open_or_half_open(target, caller)
     }
 
     /// Acquires a permit to call a target for a route. The error holds the time of the next
     /// possible call.
     pub(crate) fn acquire(
         &self,
-        provider: ProviderIndex,
-        model: &str,
+        target: (ProviderIndex, &str),
+        caller: CallerTag,
         route: &Route,
+        is_stream: bool,
         now: Timestamp,
     ) -> Result<CallPermit, Timestamp> {
         // A call without a signal until then has begun to answer, or is lost.
-        let timeout = route.timeouts.first_byte + route.timeouts.idle;
-        let permit = self.health.borrow_mut().acquire(provider, model, now, timeout);
+        let timeout = route.timeouts.until_first_byte(is_stream) + route.timeouts.idle;
+        let permit = self.health.borrow_mut().acquire(target, caller, now, timeout);
         let permit = permit.map_err(|BreakerOpen(until)| until)?;
         let (health_table, health) = (Rc::clone(&self.health), route.health);
         let latency_timer = match route.balance {
             Balance::Weight | Balance::Cost => LatencyTimer::Off,
             Balance::Latency | Balance::LeastBusy => LatencyTimer::Running,
         };
+        let (provider, model) = target;
         if latency_timer == LatencyTimer::Running {
             health_table.borrow_mut().update_load(provider, model, TargetLoad::call_started);
         }
@@ -140,6 +160,7 @@ impl Upstreams {
             model,
             health,
             permit,
+            caller,
             began: now,
             latency_timer,
             records_latency,
@@ -198,19 +219,52 @@ impl Upstreams {
         }
     }
 
+    /// Additions that a target does not get.
+    pub(crate) fn taken_back(&self, (provider, model): (ProviderIndex, &str)) -> TakenBack {
+        self.known_targets.borrow()[provider.position()].taken_back(model)
+    }
+
+    /// Whether a target is known to accept `stream_options`.
+    pub(crate) fn accepts_usage(&self, (provider, model): (ProviderIndex, &str)) -> bool {
+        self.known_targets.borrow()[provider.position()].accepts_usage(model)
+    }
+
+    /// Records that a target has answered a request with these additions.
+    pub(crate) fn additions_accepted(
+        &self,
+        (provider, model): (ProviderIndex, &str),
+        sent: SentAdditions,
+    ) {
+        self.known_targets.borrow_mut()[provider.position()].record_success(model, sent);
+    }
+
     /// Records a request to a provider, which adds to the retry budget.
     pub(crate) fn record_request(&self, provider: ProviderIndex, retries: Retries, now: Timestamp) {
         self.retry_budgets.borrow_mut()[provider.position()].record_request(retries.budget, now);
     }
 
     /// Records a request of a route that hedges, which adds to the hedge budget.
-    pub(crate) fn credit_hedge(&self, route: RouteIndex, hedge: Hedge) {
-        self.hedge_budgets.borrow_mut()[route.position()].record_request(hedge.share);
+    pub(crate) fn credit_hedge(&self, route: &Route, hedge: Hedge) {
+        let mut budgets = self.hedge_budgets.borrow_mut();
+        budgets.entry(route.id.as_str().into()).or_default().record_request(hedge.share);
     }
 
     /// Spends a hedge of a route; `false` if none is left.
-    pub(crate) fn spend_hedge(&self, route: RouteIndex) -> bool {
-        self.hedge_budgets.borrow_mut()[route.position()].spend_hedge()
+    pub(crate) fn spend_hedge(&self, route: &Route) -> bool {
+        self.hedge_budgets
+            .borrow_mut()
+            .get_mut(route.id.as_str())
+            .is_some_and(HedgeBudget::spend_hedge)
+    }
+
+    /// Spends a retry at a provider; `false` if none is left for the caller.
+    pub(crate) fn spend_retry(
+        &self,
+        provider: ProviderIndex,
+        caller: CallerTag,
+        now: Timestamp,
+    ) -> bool {
+        self.retry_budgets.borrow_mut()[provider.position()].spend_retry(caller, now)
     }
 
     /// Delay before a hedge of this target; `None` if too little was measured.
@@ -225,25 +279,6 @@ impl Upstreams {
             self.health.borrow_mut().p95_latency(target, stream, now)
         })
     }
-
-    /// Spends a retry at a provider; `false` if none is left.
-    pub(crate) fn spend_retry(&self, provider: ProviderIndex, now: Timestamp) -> bool {
-        self.retry_budgets.borrow_mut()[provider.position()].spend_retry(now)
-    }
-}
-
-impl TargetHealth for Upstreams {
-    fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool {
-        Self::is_available(self, provider, model, now)
-    }
-
-    fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
-        Self::is_open_or_half_open(self, provider, model)
-    }
-
-    fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {
-        Self::load(self, provider, model)
-    }
 }
 
 impl CallPermit {
@@ -253,7 +288,7 @@ impl CallPermit {
         let stream = match signal {
             Signal::FirstContent => Some(true),
             Signal::Success => Some(false),
-            Signal::Failure | Signal::Throttled(_) | Signal::Neutral => None,
+            Signal::Failure | Signal::Unreachable | Signal::Throttled(_) | Signal::Neutral => None,
         };
         if let Some(stream) = stream.filter(|_| self.latency_timer.get() == LatencyTimer::Running) {
             self.latency_timer.set(LatencyTimer::Stopped);
@@ -263,6 +298,7 @@ impl CallPermit {
         }
         self.health_table.borrow_mut().record(
             target,
+            self.caller,
             (self.permit, signal),
             now,
             entropy,
@@ -284,9 +320,10 @@ impl CallPermit {
         }
     }
 
-    /// Whether the target's circuit breaker is open or half open.
+    /// Whether the target's circuit breaker is open or half open for the caller.
     pub(crate) fn is_open_or_half_open(&self) -> bool {
-        self.health_table.borrow().is_open_or_half_open(self.provider, &self.model)
+        let target = (self.provider, &*self.model);
+        self.health_table.borrow().is_open_or_half_open(target, self.caller)
     }
 }
 

@@ -1,8 +1,7 @@
 //! Timeouts of an attempt that is not committed yet: for the head, the first byte, and the next
 //! piece.
 
-use std::future::{Future, poll_fn};
-use std::task::Poll;
+use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use http::StatusCode;
 use openai::InvalidAnswer;
 
 use crate::host::Host;
-use crate::host::body::Body;
+use crate::host::body::{self, Body};
 use crate::host::error::HostError;
 use crate::host::futures::until_timer;
 use crate::upstream::classify::Failure;
@@ -27,8 +26,18 @@ pub(crate) struct AttemptError {
 }
 
 impl AttemptError {
+    /// The connection failed before the head of a response.
+    pub(crate) fn no_response(error: HostError) -> Self {
+        Self { failure: Failure::NoResponse, status: None, detail: Some(error.reason().to_owned()) }
+    }
+
     pub(crate) fn connect(error: HostError) -> Self {
         Self { failure: Failure::Connect, status: None, detail: Some(error.reason().to_owned()) }
+    }
+
+    /// A failure with the name by which it was recognized.
+    pub(crate) fn named(failure: Failure, name: Option<&'static str>) -> Self {
+        Self { failure, status: None, detail: name.map(str::to_owned) }
     }
 }
 
@@ -57,8 +66,13 @@ pub(crate) struct AttemptTimeouts<'a, P: Host> {
 
 impl<'a, P: Host> AttemptTimeouts<'a, P> {
     /// Starts the wait for the first byte of an attempt.
-    pub(crate) fn start(task_host: &'a P, timeouts: Timeouts, deadline: Timestamp) -> Self {
-        let idle_deadline = task_host.now() + timeouts.first_byte;
+    pub(crate) fn start(
+        task_host: &'a P,
+        timeouts: Timeouts,
+        is_stream: bool,
+        deadline: Timestamp,
+    ) -> Self {
+        let idle_deadline = task_host.now() + timeouts.until_first_byte(is_stream);
         Self {
             host: task_host,
             idle: timeouts.idle,
@@ -80,7 +94,7 @@ impl<'a, P: Host> AttemptTimeouts<'a, P> {
         &mut self,
         body: &mut Body,
     ) -> Result<Option<Bytes>, AttemptError> {
-        let piece = match now_or_never(body).await {
+        let piece = match body::now_or_never(body).await {
             Some(piece) => piece,
             None => self.run(body.next_piece()).await?,
         };
@@ -109,13 +123,4 @@ impl<'a, P: Host> AttemptTimeouts<'a, P> {
     pub(crate) fn reset_idle(&mut self) {
         self.idle_deadline = self.host.now() + self.idle;
     }
-}
-
-/// A piece that has already arrived, which needs no timer.
-async fn now_or_never(body: &mut Body) -> Option<Option<Result<Bytes, HostError>>> {
-    poll_fn(|cx| match body.poll_piece(cx) {
-        Poll::Ready(piece) => Poll::Ready(Some(piece)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }

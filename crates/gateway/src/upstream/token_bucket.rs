@@ -28,7 +28,13 @@ impl TokenBucket {
 
     /// Spends a token; `false` if none is left.
     pub(crate) fn spend(&mut self) -> bool {
+        self.spend_above(0)
+    }
+
+    /// Spends a token, but leaves this many; `false` if there are no more.
+    pub(crate) fn spend_above(&mut self, kept: u64) -> bool {
         let left = self.balance.checked_sub(TOKEN_UNITS);
+        let left = left.filter(|left| *left >= kept * TOKEN_UNITS);
         self.balance = left.unwrap_or(self.balance);
         left.is_some()
     }

@@ -1,14 +1,15 @@
 //! Reads the events of a passing stream: usage, text, and the end.
 
-use openai::{ChoiceSet, EventSummary, TextSize, TokenSource, Tokens, Usage, token_estimate};
+use openai::{AnswerSize, ChoiceSet, EventSummary, OutputBounds, TextSize, Tokens, Usage};
 
 /// Measurements of a stream so far.
 #[derive(Debug, Default)]
 pub(crate) struct UsageMeter {
     hides_usage: bool,
     usage: Option<Usage>,
-    /// Text since the last reported usage.
     text: TextSize,
+    /// Text since the last report of its tokens.
+    unreported: TextSize,
     events: u64,
     has_content: bool,
     choices_seen: ChoiceSet,
@@ -61,10 +62,19 @@ impl UsageMeter {
             EventSummary::Chunk(chunk) => chunk,
         };
         self.events += 1;
-        // Some providers repeatedly report running totals: the last one counts.
-        match chunk.usage {
-            Some(usage) => (self.usage, self.text) = (Some(usage), TextSize::default()),
-            None => self.text += chunk.text_size,
+        self.text += chunk.text_size;
+        self.unreported += chunk.text_size;
+        if let Some(usage) = chunk.usage {
+            // Some providers repeatedly report running totals, and others the prompt first and the
+            // answer last. A total that stands still does not cover the text beside it.
+            let known = self.usage.unwrap_or_default();
+            let merged = self.usage.map_or(usage, |known| known.merge(usage));
+            let counts = |usage: Usage| usage.output > 0 || usage.total > usage.input;
+            let has_grown = (merged.output, merged.total) > (known.output, known.total);
+            if counts(usage) && (has_grown || chunk.text_size.is_empty()) {
+                self.unreported = TextSize::default();
+            }
+            self.usage = Some(merged);
         }
         self.choices_seen.insert(chunk.choices);
         self.choices_finished.insert(chunk.finished_choices);
@@ -95,20 +105,24 @@ impl UsageMeter {
                 && self.choices_finished.covers(self.choices_seen))
     }
 
-    /// Tokens of the stream so far: the reported usage, plus an estimate of the text after it.
-    pub(crate) fn tokens(&self, prompt: TextSize) -> Tokens {
-        let tokens = Tokens::from_usage_or_estimate(self.usage, prompt, self.text);
-        if self.usage.is_none() || self.text.is_empty() {
-            return tokens;
-        }
-        let output = tokens.output.saturating_add(token_estimate::estimate_tokens(self.text));
-        Tokens { output, counted: TokenSource::Estimated, ..tokens }
+    /// Whether all choices that began have ended, but no usage covers them yet.
+    pub(crate) fn awaits_usage(&self) -> bool {
+        let has_ended = !self.choices_finished.is_empty()
+            && self.choices_finished.covers(self.choices_seen)
+            && !self.is_done;
+        has_ended && (self.usage.is_none() || !self.unreported.is_empty())
+    }
+
+    /// Tokens of the stream so far: the reported usage, completed by estimates.
+    pub(crate) fn tokens(&self, prompt: TextSize, bounds: OutputBounds) -> Tokens {
+        let (answer, unreported) = (self.text, self.unreported);
+        Tokens::count(self.usage, &AnswerSize { prompt, answer, unreported, bounds })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use openai::{EventSummary, TextSize, TokenSource, Tokens};
+    use openai::{EventSummary, OutputBounds, TextSize, TokenSource, Tokens, UsageDoubt};
 
     use super::{EventKind, UsageMeter};
 
@@ -116,6 +130,10 @@ mod tests {
     const TEXT: &str = r#"{"choices":[{"delta":{"content":"Hello you"}}],"usage":null}"#;
     const STOP: &str = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
     const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
+
+    fn tokens(meter: &UsageMeter, prompt: TextSize) -> Tokens {
+        meter.tokens(prompt, OutputBounds::default())
+    }
 
     fn observe_all(meter: &mut UsageMeter, data: &[&str]) -> Vec<EventKind> {
         let event = |data: &&str| EventSummary::parse(format!("data: {data}\n\n").as_bytes());
@@ -138,7 +156,7 @@ mod tests {
         );
         let expected =
             Tokens { input: 5, output: 7, counted: TokenSource::Reported, ..Tokens::default() };
-        assert_eq!(meter.tokens(TextSize::default()), expected);
+        assert_eq!(tokens(&meter, TextSize::default()), expected);
         assert_eq!(observe_all(&mut UsageMeter::new(false), &[USAGE]), [EventKind::Prelude]);
     }
 
@@ -149,7 +167,7 @@ mod tests {
         assert!(!meter.is_complete());
         let expected =
             Tokens { input: 2, output: 3, counted: TokenSource::Estimated, ..Tokens::default() };
-        assert_eq!(meter.tokens(TextSize { narrow: 8, wide: 0 }), expected);
+        assert_eq!(tokens(&meter, TextSize { narrow: 8, wide: 0 }), expected);
     }
 
     #[test]
@@ -158,11 +176,63 @@ mod tests {
         let early =
             r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":5,"completion_tokens":0}}"#;
         observe_all(&mut meter, &[early, TEXT]);
-        let expected =
-            Tokens { input: 5, output: 3, counted: TokenSource::Estimated, ..Tokens::default() };
-        assert_eq!(meter.tokens(TextSize::default()), expected);
+        let doubt = Some(UsageDoubt::Partial);
+        let counted = TokenSource::Estimated;
+        let expected = Tokens { input: 5, output: 3, counted, doubt, ..Tokens::default() };
+        assert_eq!(tokens(&meter, TextSize::default()), expected);
         observe_all(&mut meter, &[STOP, USAGE]);
-        assert_eq!(meter.tokens(TextSize::default()).output, 7);
+        let expected =
+            Tokens { input: 5, output: 7, counted: TokenSource::Reported, ..Tokens::default() };
+        assert_eq!(tokens(&meter, TextSize::default()), expected);
+    }
+
+    /// Asserts the tokens of a stream with these reports.
+    #[track_caller]
+    fn assert_tokens(data: &[&str], expected: (u64, u64, TokenSource)) {
+        let mut meter = UsageMeter::new(true);
+        observe_all(&mut meter, data);
+        let tokens = tokens(&meter, TextSize { narrow: 36, wide: 0 });
+        assert_eq!((tokens.input, tokens.output, tokens.counted), expected, "{data:?}");
+    }
+
+    #[test]
+    fn reports_of_a_stream_are_merged() {
+        let usage = |members: &str| format!(r#"{{"choices":[],"usage":{{{members}}}}}"#);
+        let zeros = usage(r#""prompt_tokens":0,"completion_tokens":0,"total_tokens":0"#);
+        let prompt = usage(r#""prompt_tokens":5"#);
+        let answer = usage(r#""completion_tokens":7"#);
+        let reported = (5, 7, TokenSource::Reported);
+        assert_tokens(&[ROLE, TEXT, STOP, USAGE, &zeros, "[DONE]"], reported);
+        assert_tokens(&[&prompt, TEXT, STOP, &answer, "[DONE]"], reported);
+        assert_tokens(&[ROLE, TEXT, STOP, USAGE, USAGE, "[DONE]"], reported);
+        // Zeros beside text are no report.
+        assert_tokens(&[ROLE, TEXT, STOP, &zeros, "[DONE]"], (9, 3, TokenSource::Estimated));
+        assert_tokens(&[&prompt, TEXT, STOP, "[DONE]"], (5, 3, TokenSource::Estimated));
+        // Running totals, beside the text that they cover.
+        let running = |count: u64| {
+            format!(
+                r#"{{"choices":[{{"delta":{{"content":"Hello you"}}}}],"usage":{{"prompt_tokens":5,"completion_tokens":{count}}}}}"#
+            )
+        };
+        let (one, two) = (running(2), running(4));
+        assert_tokens(&[&one, &two, STOP], (5, 4, TokenSource::Reported));
+        assert_tokens(&[&one, &two, TEXT], (5, 7, TokenSource::Estimated));
+        assert_tokens(&[&one, &one, &one], (5, 7, TokenSource::Estimated));
+        let groq = r#"{"choices":[{"delta":{},"finish_reason":"stop"}],"x_groq":{"usage":{"prompt_tokens":5,"completion_tokens":7}}}"#;
+        assert_tokens(&[ROLE, TEXT, groq], reported);
+        let moonshot = r#"{"choices":[{"delta":{},"finish_reason":"stop","usage":{"prompt_tokens":5,"completion_tokens":7,"cached_tokens":2}}]}"#;
+        assert_tokens(&[ROLE, TEXT, moonshot], reported);
+    }
+
+    #[test]
+    fn usage_is_awaited_after_the_end_of_every_choice() {
+        let mut meter = UsageMeter::new(true);
+        observe_all(&mut meter, &[ROLE, TEXT]);
+        assert!(!meter.awaits_usage());
+        observe_all(&mut meter, &[STOP]);
+        assert!(meter.awaits_usage());
+        observe_all(&mut meter, &[USAGE]);
+        assert!(!meter.awaits_usage());
     }
 
     #[test]
@@ -172,7 +242,7 @@ mod tests {
             &mut meter,
             &[r#"{"choices":[{"index":null,"delta":{"content":"Hello you"}}]}"#],
         );
-        assert!(meter.tokens(TextSize::default()).output >= 3);
+        assert!(tokens(&meter, TextSize::default()).output >= 3);
     }
 
     #[test]

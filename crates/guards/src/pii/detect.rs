@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use regex_lite::Regex;
+
 use super::api_key::ApiKeyScanner;
 use super::boundaries::is_word;
 use super::{checksummed, email, ip, phone};
@@ -10,6 +12,17 @@ use crate::settings::{Pii, PiiKind};
 
 /// Maximum number of passes over the rest of a text after masking.
 const MAX_PASSES: usize = 3;
+
+/// Maximum number of findings in a text. Each one takes memory of its own, so that many short ones
+/// would take many times the length of the text.
+pub const MAX_MATCHES: usize = 10_000;
+
+/// Maximum length of a match of an operator's pattern, in bytes.
+pub const MAX_CUSTOM_BYTES: usize = 4 << 10;
+
+/// Bytes that an operator's pattern may read of a text, besides a few times its length: enough for as
+/// many matches as there may be.
+const CUSTOM_SCAN_BYTES: usize = MAX_MATCHES * 2 * MAX_CUSTOM_BYTES;
 
 /// Part of a text that is personal or secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,14 +73,12 @@ impl PiiDetector {
 }
 
 /// Detects the data in a text, in order and without overlap: the longest of overlapping findings,
-/// then by [`PiiDetector`]'s order.
-pub fn detect(pii: &Pii, text: &str) -> Vec<PiiMatch> {
+/// then by [`PiiDetector`]'s order. `None` if there are more than [`MAX_MATCHES`].
+pub fn detect(pii: &Pii, text: &str) -> Option<Vec<PiiMatch>> {
     let mut found = Vec::new();
-    detect_built_in(&pii.detect, text, 0..text.len(), &mut found);
+    detect_built_in(&pii.detect, text, 0..text.len(), &mut found)?;
     for (number, custom) in pii.custom.iter().enumerate() {
-        let ranges = custom.pattern.find_iter(text).map(|found| found.range());
-        let what = PiiDetector::Custom(number);
-        found.extend(ranges.filter(|at| !at.is_empty()).map(|at| PiiMatch { at, detector: what }));
+        detect_custom(&custom.pattern, text, PiiDetector::Custom(number), &mut found)?;
     }
     let mut found = remove_overlaps(found);
     // A part of a longer finding may be complete once that one is masked.
@@ -81,7 +92,7 @@ pub fn detect(pii: &Pii, text: &str) -> Vec<PiiMatch> {
             .map(|found| found.at.clone())
             .chain(std::iter::once(text.len()..text.len()))
         {
-            detect_built_in(&pii.detect, text, start..end.start, &mut more);
+            detect_built_in(&pii.detect, text, start..end.start, &mut more)?;
             start = end.end;
         }
         if more.is_empty() {
@@ -90,7 +101,48 @@ pub fn detect(pii: &Pii, text: &str) -> Vec<PiiMatch> {
         found.extend(remove_overlaps(more));
         found.sort_unstable_by_key(|found| found.at.start);
     }
-    found
+    Some(found)
+}
+
+/// Finds the matches of an operator's pattern, each at most [`MAX_CUSTOM_BYTES`] long. `None` if
+/// there are too many.
+///
+/// A pattern may read on to the end of its input before it settles for a short match, at every
+/// match again. So it receives the text up to a bounded distance only.
+fn detect_custom(
+    pattern: &Regex,
+    text: &str,
+    detector: PiiDetector,
+    found: &mut Vec<PiiMatch>,
+) -> Option<()> {
+    let mut budget = CUSTOM_SCAN_BYTES + 3 * text.len();
+    let mut at = 0;
+    while at < text.len() {
+        let end = custom_end(text, at);
+        budget = budget.checked_sub(end - at)?;
+        let is_last = end == text.len();
+        match pattern.find_at(&text[..end], at) {
+            None if is_last => break,
+            // The next match may have begun in the last part of this one's input.
+            None => at = text.floor_char_boundary(end - MAX_CUSTOM_BYTES),
+            // The match may be longer than the input.
+            Some(one) if one.end() == end && !is_last && one.start() > at => at = one.start(),
+            Some(one) if one.is_empty() => at = text.ceil_char_boundary(one.end() + 1),
+            Some(one) => {
+                found.push(PiiMatch { at: one.range(), detector });
+                at = one.end();
+            }
+        }
+        if found.len() > MAX_MATCHES {
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// Returns the end of the input of an operator's pattern that is searched for from `at` on.
+pub(super) fn custom_end(text: &str, at: usize) -> usize {
+    text.ceil_char_boundary((at + 2 * MAX_CUSTOM_BYTES).min(text.len()))
 }
 
 /// Returns the number of bytes at the end of an incomplete text that may belong to a built-in kind
@@ -113,8 +165,14 @@ pub fn undecided_bytes(text: &str) -> usize {
     bytes.len() - start
 }
 
-/// Scans a part of a text once and tries at each place the kinds that may begin there.
-fn detect_built_in(kinds: &[PiiKind], text: &str, part: Range<usize>, found: &mut Vec<PiiMatch>) {
+/// Scans a part of a text once and tries at each place the kinds that may begin there. `None` if
+/// there are too many.
+fn detect_built_in(
+    kinds: &[PiiKind],
+    text: &str,
+    part: Range<usize>,
+    found: &mut Vec<PiiMatch>,
+) -> Option<()> {
     let (text, start) = (&text.as_bytes()[part.clone()], part.start);
     let wants = |kind| kinds.contains(&kind);
     let [emails, phones, ids, cards, addresses, keys] = [
@@ -126,8 +184,9 @@ fn detect_built_in(kinds: &[PiiKind], text: &str, part: Range<usize>, found: &mu
         wants(PiiKind::ApiKey),
     ];
     let mut push = |kind, at: Option<Range<usize>>| {
-        let at = at.map(|at| start + at.start..start + at.end);
-        found.extend(at.map(|at| PiiMatch { at, detector: PiiDetector::Kind(kind) }));
+        let Some(at) = at.map(|at| start + at.start..start + at.end) else { return Some(()) };
+        found.push(PiiMatch { at, detector: PiiDetector::Kind(kind) });
+        (found.len() <= MAX_MATCHES).then_some(())
     };
     // End of the colons that were tried.
     let mut colons = 0;
@@ -135,34 +194,35 @@ fn detect_built_in(kinds: &[PiiKind], text: &str, part: Range<usize>, found: &mu
     let mut before = b' ';
     for (at, &byte) in text.iter().enumerate() {
         match byte {
-            b'@' if emails => push(PiiKind::Email, email::find_around(text, at)),
-            b'+' | b'(' if phones => push(PiiKind::Phone, phone::find_at(text, at)),
+            b'@' if emails => push(PiiKind::Email, email::find_around(text, at))?,
+            b'+' | b'(' if phones => push(PiiKind::Phone, phone::find_at(text, at))?,
             b'0'..=b'9' if !is_word(before) => {
                 if phones {
-                    push(PiiKind::Phone, phone::find_at(text, at));
+                    push(PiiKind::Phone, phone::find_at(text, at))?;
                 }
                 if ids {
-                    push(PiiKind::ChineseId, checksummed::chinese_id(text, at));
+                    push(PiiKind::ChineseId, checksummed::chinese_id(text, at))?;
                 }
                 if cards {
-                    push(PiiKind::Card, checksummed::card(text, at));
+                    push(PiiKind::Card, checksummed::card(text, at))?;
                 }
                 if addresses {
-                    push(PiiKind::Address, ip::find_ipv4(text, at));
+                    push(PiiKind::Address, ip::find_ipv4(text, at))?;
                 }
             }
             b':' if addresses && at >= colons => {
                 let (end, address) = ip::find_ipv6(text, at);
                 colons = end;
-                push(PiiKind::Address, address);
+                push(PiiKind::Address, address)?;
             }
             b'a'..=b'z' | b'A'..=b'Z' if keys && !is_word(before) => {
-                push(PiiKind::ApiKey, secrets.find_at(text, at));
+                push(PiiKind::ApiKey, secrets.find_at(text, at))?;
             }
             _ => {}
         }
         before = byte;
     }
+    Some(())
 }
 
 /// Removes findings that overlap a longer or more certain one.

@@ -14,7 +14,23 @@ use crate::settings::{Pii, PiiAction, PiiKind};
 use crate::sha256::sha256_hex;
 use crate::{Dimension, Edit, Finding, Level, Verdict};
 
-use super::detect::{PiiDetector, PiiMatch, detect, undecided_bytes};
+use super::detect::{PiiDetector, PiiMatch, custom_end, detect, undecided_bytes};
+
+/// Maximum number of masks that are kept. Further data share a mask without a number, which is not
+/// restored.
+const MAX_MASKS: usize = 10_000;
+
+/// Longest datum that is restored, in bytes: a model may repeat the mask of a long one without cost.
+const MAX_RESTORED_DATUM_BYTES: usize = 1 << 10;
+
+/// Longest mask that is restored, in bytes. Only an operator's replacement can be longer.
+const MAX_MASK_BYTES: usize = 256;
+
+/// Maximum length of all data that one answer restores, in bytes. Further masks stay.
+pub const MAX_RESTORED_BYTES: usize = 256 << 10;
+
+/// Longest placeholder, in bytes. A longer text is none, whatever its form.
+const MAX_PLACEHOLDER_BYTES: usize = 256;
 
 /// Masks of one request.
 ///
@@ -22,7 +38,7 @@ use super::detect::{PiiDetector, PiiMatch, detect, undecided_bytes};
 /// replacement may be, is not restored.
 #[derive(Default)]
 pub struct Masks {
-    /// Mask, by the kind's name in capitals and the datum.
+    /// Mask, by the kind's name in capitals and the datum, or the digest of a long one.
     masks: BTreeMap<(String, String), String>,
     /// Datum by mask; `None` if the mask stands for more than one.
     originals: BTreeMap<String, Option<String>>,
@@ -30,6 +46,8 @@ pub struct Masks {
     numbers: BTreeMap<String, u32>,
     /// Texts of the caller that look like placeholders.
     reserved: BTreeSet<String>,
+    /// The caller has written more of them than are kept.
+    has_too_many_reserved: bool,
     /// Length of the longest mask that may be restored, in bytes, and the first bytes of masks, one
     /// bit each.
     max_mask_bytes: usize,
@@ -48,32 +66,47 @@ impl Masks {
         for (at, _) in text.match_indices('[') {
             let rest = &text[at..];
             let is_part = |byte: &u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
-            let end = 1 + rest.as_bytes()[1..].iter().take_while(|byte| is_part(byte)).count();
-            if rest[end..].starts_with(']') && rest[..end].contains('_') {
-                self.reserved.insert(rest[..=end].to_owned());
+            let name = rest.as_bytes()[1..].iter().take(MAX_PLACEHOLDER_BYTES);
+            let end = 1 + name.take_while(|byte| is_part(byte)).count();
+            let is_placeholder = end < MAX_PLACEHOLDER_BYTES
+                && rest[end..].starts_with(']')
+                && rest[..end].contains('_');
+            if !is_placeholder || self.reserved.contains(&rest[..=end]) {
+                continue;
             }
+            if self.reserved.len() == MAX_MASKS {
+                self.has_too_many_reserved = true;
+                return;
+            }
+            self.reserved.insert(rest[..=end].to_owned());
         }
     }
 
     /// Checks and masks a complete text.
     pub fn mask(&mut self, pii: &Pii, text: &str) -> Verdict {
-        self.verdict(pii, text, &detect(pii, text))
+        self.verdict(pii, text, detect(pii, text))
     }
 
     /// Checks and masks an incomplete text, except for the end that may still grow into a finding.
     pub fn mask_so_far(&mut self, pii: &Pii, text: &str) -> Verdict {
         let decided = text.len() - undecided_bytes(text);
         let mut found = detect(pii, text);
-        found.retain(|found| found.at.end <= decided);
-        self.verdict(pii, text, &found)
+        if let Some(found) = &mut found {
+            found.retain(|found| found.at.end <= decided);
+        }
+        self.verdict(pii, text, found)
     }
 
-    /// Returns the edits that restore the masks of a text without an undecided end.
-    pub fn restore(&self, text: &str) -> Vec<Edit> {
-        let mut edits = Vec::new();
+    /// Returns the edits that restore the masks of a text without an undecided end, with at most
+    /// `max_bytes` of data. Further masks stay.
+    pub fn restore(&self, text: &str, max_bytes: usize) -> Vec<Edit> {
+        let (mut edits, mut left) = (Vec::new(), Some(max_bytes));
         self.scan(text, false, |at, original| {
-            let original = original.map(|text| Edit { at, text: text.to_owned() });
-            edits.extend(original);
+            let Some(original) = original else { return };
+            left = left.and_then(|left| left.checked_sub(original.len()));
+            if left.is_some() {
+                edits.push(Edit { at, text: original.to_owned() });
+            }
         });
         edits
     }
@@ -84,14 +117,18 @@ impl Masks {
         text.len() - self.scan(text, true, |_, _| {})
     }
 
-    fn verdict(&mut self, pii: &Pii, text: &str, found: &[PiiMatch]) -> Verdict {
+    fn verdict(&mut self, pii: &Pii, text: &str, found: Option<Vec<PiiMatch>>) -> Verdict {
         self.reserve_placeholders(text);
+        let Some(found) = found.as_deref() else { return Verdict::TooMany };
         if found.is_empty() {
             return Verdict::Pass;
         }
         let findings = findings(pii, found);
         if pii.action == PiiAction::Refuse {
             return Verdict::Block(findings);
+        }
+        if self.has_too_many_reserved {
+            return Verdict::TooMany;
         }
         let mask =
             |found: &PiiMatch| Edit { at: found.at.clone(), text: self.mask_of(pii, text, found) };
@@ -101,7 +138,11 @@ impl Masks {
     fn mask_of(&mut self, pii: &Pii, text: &str, found: &PiiMatch) -> String {
         let original = &text[found.at.clone()];
         let name = placeholder_name(found.detector.label(pii));
-        let key = (name, original.to_owned());
+        let datum = match original.len() {
+            0..=MAX_RESTORED_DATUM_BYTES => original.to_owned(),
+            _ => sha256_hex(original),
+        };
+        let key = (name, datum);
         if let Some(mask) = self.masks.get(&key) {
             return mask.clone();
         }
@@ -116,20 +157,34 @@ impl Masks {
         let mask = match (own, pii.action) {
             (Some(own), _) => own,
             (None, PiiAction::Hash) => sha256_hex(original),
+            (None, PiiAction::Replace | PiiAction::Refuse) if self.masks.len() >= MAX_MASKS => {
+                return format!("[{}]", key.0);
+            }
             (None, PiiAction::Replace | PiiAction::Refuse) => self.placeholder(&key.0),
         };
-        if pii.restore && !mask.is_empty() {
-            self.max_mask_bytes = self.max_mask_bytes.max(mask.len());
-            let start = mask.as_bytes()[0];
-            self.starts[usize::from(start >> 6)] |= 1 << (start & 63);
-            let stands_for = self.originals.entry(mask.clone());
-            let stands_for = stands_for.or_insert_with(|| Some(original.to_owned()));
-            if stands_for.as_deref() != Some(original) {
-                *stands_for = None;
-            }
+        if pii.restore && (1..=MAX_MASK_BYTES).contains(&mask.len()) {
+            self.keep_original(&mask, original);
         }
-        self.masks.insert(key, mask.clone());
+        if self.masks.len() < MAX_MASKS {
+            self.masks.insert(key, mask.clone());
+        }
         mask
+    }
+
+    /// Keeps a datum for its mask. A mask of several data, or of a long one, stays as it is.
+    fn keep_original(&mut self, mask: &str, original: &str) {
+        if self.originals.len() >= MAX_MASKS && !self.originals.contains_key(mask) {
+            return;
+        }
+        let is_short = original.len() <= MAX_RESTORED_DATUM_BYTES;
+        self.max_mask_bytes = self.max_mask_bytes.max(mask.len());
+        let start = mask.as_bytes()[0];
+        self.starts[usize::from(start >> 6)] |= 1 << (start & 63);
+        let stands_for = self.originals.entry(mask.to_owned());
+        let stands_for = stands_for.or_insert_with(|| is_short.then(|| original.to_owned()));
+        if stands_for.as_deref() != Some(original) {
+            *stands_for = None;
+        }
     }
 
     /// Returns the next placeholder of a kind that the caller has not written.
@@ -234,7 +289,8 @@ fn placeholder_name(name: &str) -> String {
 /// Expands the operator's replacement with the groups of the pattern.
 fn expand_replacement(pattern: &Regex, template: &str, text: &str, found: &PiiMatch) -> String {
     let mut mask = String::new();
-    if let Some(captures) = pattern.captures_at(text, found.at.start) {
+    let input = &text[..custom_end(text, found.at.start)];
+    if let Some(captures) = pattern.captures_at(input, found.at.start) {
         captures.expand(template, &mut mask);
     }
     mask

@@ -15,5 +15,5 @@ mod phone;
 #[cfg(test)]
 mod tests;
 
-pub use detect::{PiiDetector, PiiMatch, detect, undecided_bytes};
-pub use masking::Masks;
+pub use detect::{MAX_CUSTOM_BYTES, MAX_MATCHES, PiiDetector, PiiMatch, detect, undecided_bytes};
+pub use masking::{MAX_RESTORED_BYTES, Masks};

@@ -5,25 +5,39 @@
 //! back the end of a checked text, and it is checked again with the following text. So a finding
 //! that spans events is not missed. The window itself checks nothing.
 
+mod channel;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use bytes::Bytes;
-use openai::{AnswerTexts, ContentParts, StreamEvent, TextField, Unreadable};
+use openai::{AnswerTexts, ContentParts, StreamEvent, Unreadable};
 
-use super::text_fields::{EditableText, GuardInput, GuardText, edit_parts, write_changed};
+use super::pii::MAX_RESTORED_BYTES;
+use super::text_fields::{EditableText, GuardInput, GuardText, write_changed};
 use super::{Edit, Masks};
+
+use channel::{Choice, TextChannel};
 
 /// Events of a stream that are not released yet, with their texts by channel.
 #[derive(Debug, Default)]
 pub struct StreamWindow {
     held: VecDeque<HeldEvent>,
     channels: Vec<TextChannel>,
+    /// Number of each channel, by its name.
+    numbers: BTreeMap<String, usize>,
+    /// Choices, by the beginning of the names of their channels.
+    choices: BTreeMap<String, Choice>,
+    /// Maximum number of unchecked characters of one channel.
+    unchecked_chars: usize,
     /// Approximate length of the held text, in bytes.
     waiting_bytes: usize,
+    /// Length of the data that were restored, in bytes.
+    restored_bytes: usize,
+    /// Nothing has changed since the last release that could release an event.
+    is_settled: bool,
 }
 
 /// Length of released text that guards receive again as context, in characters.
@@ -32,27 +46,25 @@ const CONTEXT_CHARS: usize = 60;
 /// Maximum length of text of one channel that guards may hold back, in bytes: bounds memory.
 const MAX_HELD_BYTES: usize = 256 << 10;
 
-/// Text that a choice adds to other channels before a channel counts as ended, in bytes. Reasoning
-/// ends this way when the answer begins; otherwise the answer would wait for the end of the stream.
-const MAX_IDLE_BYTES: usize = 64;
+/// Maximum length of text of all channels that guards may hold back, in bytes.
+const MAX_HELD_BYTES_OF_ALL: usize = 1 << 20;
 
 /// Maximum number of channels of a stream.
 const MAX_CHANNELS: usize = 1_000;
 
-/// Held event and its texts.
+/// Held event.
 #[derive(Debug)]
 struct HeldEvent {
     bytes: Bytes,
-    /// Texts, each with the index of its channel.
-    parts: Vec<(usize, EditableText)>,
+    /// Channel of each of its texts. A channel has its texts in the order of the events.
+    parts: Vec<usize>,
     /// Ranges of `logprobs`, which repeat the texts.
     echoes: Vec<Range<usize>>,
 }
 
 impl HeldEvent {
     /// Returns the event with its texts as they are now.
-    fn write(self) -> StreamEvent {
-        let parts: Vec<EditableText> = self.parts.into_iter().map(|(_, part)| part).collect();
+    fn write(self, parts: Vec<EditableText>) -> StreamEvent {
         match write_changed(&self.bytes, &parts, &self.echoes) {
             Some(changed) => {
                 StreamEvent::parse(changed, ContentParts { texts: true, delta: false }).1
@@ -67,60 +79,17 @@ impl HeldEvent {
     }
 }
 
-/// Text of one member of a choice throughout the stream: content, reasoning, or a tool call.
-#[derive(Debug, Default)]
-struct TextChannel {
-    name: String,
-    /// End of the released text, as context for guards.
-    shown_tail: String,
-    /// Number of characters that no guard has checked.
-    unchecked_chars: usize,
-    /// Number of bytes at its end that guards hold back until their next check.
-    held_back_bytes: usize,
-    /// Number of bytes that its choice has added to other channels since.
-    idle_bytes: usize,
-    /// The channel waits for no following text.
-    is_ended: bool,
-    /// Text has followed after the channel counted as ended.
-    is_resumed: bool,
-}
-
-impl TextChannel {
-    /// Index of the choice, as text.
-    fn choice(&self) -> &str {
-        self.name.split('.').next().unwrap_or_default()
-    }
-
-    /// Ends the channel. Held-back text counts as unchecked, so that it is checked again as
-    /// complete.
-    fn mark_ended(&mut self) {
-        if !self.is_ended && self.unchecked_chars + self.held_back_bytes > 0 {
-            self.unchecked_chars += 1;
-        }
-        self.is_ended = true;
-    }
-
-    /// Start of unchecked text for word lists. Text before a resumption was released as complete; a
-    /// word that begins there must not be completed.
-    fn search_from(&self) -> usize {
-        match self.is_resumed {
-            true => self.shown_tail.chars().next().map_or(0, char::len_utf8),
-            false => self.shown_tail.len(),
-        }
-    }
-}
-
 /// Restores the placeholders of an answer for callers that may see the data.
 pub trait MaskRestorer {
-    /// Returns the edits that restore the placeholders in a text.
-    fn restore(&self, text: &str) -> Vec<Edit>;
+    /// Returns the edits that restore the placeholders in a text, with at most `max_bytes` of data.
+    fn restore(&self, text: &str, max_bytes: usize) -> Vec<Edit>;
     /// Number of bytes at the end of a text that may be the beginning of a placeholder.
     fn undecided_bytes(&self, text: &str) -> usize;
 }
 
 impl MaskRestorer for Masks {
-    fn restore(&self, text: &str) -> Vec<Edit> {
-        Masks::restore(self, text)
+    fn restore(&self, text: &str, max_bytes: usize) -> Vec<Edit> {
+        Masks::restore(self, text, max_bytes)
     }
 
     fn undecided_bytes(&self, text: &str) -> usize {
@@ -129,60 +98,88 @@ impl MaskRestorer for Masks {
 }
 
 impl StreamWindow {
-    /// Holds one whole event. Fails if its texts cannot be found; the event is held in any case.
+    /// Holds one whole event. Fails if not all of its texts can be checked: they cannot be found, or
+    /// guards hold back too much. The event is held in any case.
     pub fn push_event(&mut self, event: StreamEvent) -> Result<(), Unreadable> {
         let (bytes, texts) = event.into_editable();
         let mut outcome = texts.as_ref().map(|_| ()).map_err(|unreadable| *unreadable);
         let AnswerTexts { texts, finished_choices, logprobs } = texts.unwrap_or_default();
-        let parts: Vec<_> = texts.into_iter().map(|field| self.assign_channel(field)).collect();
-        let waits_too_long = |(channel, _): &(usize, EditableText)| {
-            self.channels[*channel].held_back_bytes > MAX_HELD_BYTES
-        };
-        if parts.iter().any(waits_too_long) || self.channels.len() > MAX_CHANNELS {
-            outcome = Err(Unreadable);
+        self.is_settled &= !self.held.is_empty() && texts.is_empty() && finished_choices.is_empty();
+        let mut parts = Vec::with_capacity(texts.len());
+        for field in texts {
+            let Some(channel) = self.channel_number(&field.channel) else {
+                outcome = Err(Unreadable);
+                continue;
+            };
+            self.waiting_bytes += field.text.len();
+            let own = &mut self.channels[channel];
+            let choice = self.choices.get_mut(own.choice()).expect("a channel has a choice");
+            own.add_text(EditableText::new(field), channel, choice);
+            self.unchecked_chars = self.unchecked_chars.max(own.unchecked_chars);
+            parts.push(channel);
         }
-        for choice in finished_choices {
-            let choice = choice.to_string();
-            let channels = self.channels.iter_mut();
-            channels.filter(|channel| channel.choice() == choice).for_each(TextChannel::mark_ended);
+        self.end_idle_channels(&parts);
+        for index in finished_choices {
+            if let Some(choice) = self.choices.get_mut(&index.to_string()) {
+                for channel in std::mem::take(&mut choice.open) {
+                    let ended = self.channels[channel].mark_ended();
+                    self.unchecked_chars = self.unchecked_chars.max(ended);
+                }
+            }
+        }
+        let held_back = |channel: &TextChannel| channel.held_back_bytes;
+        let is_too_long = parts.iter().any(|at| held_back(&self.channels[*at]) > MAX_HELD_BYTES);
+        let is_too_long_together =
+            || self.channels.iter().map(held_back).sum::<usize>() > MAX_HELD_BYTES_OF_ALL;
+        if is_too_long || (!parts.is_empty() && is_too_long_together()) {
+            outcome = Err(Unreadable);
         }
         self.held.push_back(HeldEvent { bytes, parts, echoes: logprobs });
         outcome
     }
 
-    fn assign_channel(&mut self, field: TextField<'static>) -> (usize, EditableText) {
-        let known = self.channels.iter().position(|channel| channel.name == field.channel);
-        let channel = known.unwrap_or_else(|| {
-            let name = field.channel.clone();
-            self.channels.push(TextChannel { name, ..TextChannel::default() });
-            self.channels.len() - 1
-        });
-        let length = field.text.len();
-        if self.channels.len() > 1 {
-            let choice = self.channels[channel].choice().to_owned();
-            for (number, other) in self.channels.iter_mut().enumerate() {
-                if number == channel || other.is_ended || other.choice() != choice {
-                    continue;
-                }
-                other.idle_bytes += length;
-                if other.idle_bytes > MAX_IDLE_BYTES {
-                    other.mark_ended();
-                }
+    /// Returns the number of a channel, which may be new. `None` if there are too many.
+    fn channel_number(&mut self, name: &str) -> Option<usize> {
+        if let Some(number) = self.numbers.get(name) {
+            return Some(*number);
+        }
+        let number = self.channels.len();
+        if number == MAX_CHANNELS {
+            return None;
+        }
+        let channel = TextChannel::new(name);
+        self.choices.entry(channel.choice().to_owned()).or_default();
+        self.channels.push(channel);
+        self.numbers.insert(name.to_owned(), number);
+        Some(number)
+    }
+
+    /// Ends the channels of the choices of these texts that have waited for other texts for too long.
+    fn end_idle_channels(&mut self, parts: &[usize]) {
+        let mut last = None;
+        for part in parts {
+            // Neighboring texts mostly belong to one choice.
+            let name = self.channels[*part].choice().to_owned();
+            if last.as_ref() == Some(&name) {
+                continue;
             }
+            let choice = self.choices.get_mut(&name).expect("a channel has a choice");
+            let bytes = choice.bytes;
+            choice.open.retain(|channel| {
+                let channel = &mut self.channels[*channel];
+                let is_idle = channel.is_idle(bytes);
+                if is_idle {
+                    self.unchecked_chars = self.unchecked_chars.max(channel.mark_ended());
+                }
+                !is_idle
+            });
+            last = Some(name);
         }
-        let own = &mut self.channels[channel];
-        own.unchecked_chars += field.text.chars().count();
-        own.idle_bytes = 0;
-        if std::mem::take(&mut own.is_ended) {
-            own.is_resumed = true;
-        }
-        self.waiting_bytes += length;
-        (channel, EditableText::new(field))
     }
 
     /// Maximum number of unchecked characters of one channel.
     pub fn unchecked_chars(&self) -> usize {
-        self.channels.iter().map(|channel| channel.unchecked_chars).max().unwrap_or(0)
+        self.unchecked_chars
     }
 
     /// Approximate length of the held text, in bytes: the cost of a check grows with it.
@@ -192,7 +189,11 @@ impl StreamWindow {
 
     /// Ends all channels: the stream has ended, and all held text is to be checked as complete.
     pub fn finish(&mut self) {
-        self.channels.iter_mut().for_each(TextChannel::mark_ended);
+        for channel in &mut self.channels {
+            self.unchecked_chars = self.unchecked_chars.max(channel.mark_ended());
+        }
+        self.choices.values_mut().for_each(|choice| choice.open.clear());
+        self.is_settled = false;
     }
 
     /// Clears the held-back lengths of channels with unchecked text; guards set them again in this
@@ -200,15 +201,25 @@ impl StreamWindow {
     pub fn begin_check(&mut self) {
         let fresh = self.channels.iter_mut().filter(|channel| channel.unchecked_chars > 0);
         fresh.for_each(|channel| channel.held_back_bytes = 0);
+        self.is_settled = false;
     }
 
     /// Marks all held text as checked and releases the events that need not wait for following
     /// text.
     pub fn release(&mut self, masks: &impl MaskRestorer) -> Vec<StreamEvent> {
+        if std::mem::replace(&mut self.is_settled, true) {
+            return Vec::new();
+        }
+        self.unchecked_chars = 0;
         self.channels.iter_mut().for_each(|channel| channel.unchecked_chars = 0);
-        let texts: Vec<String> =
-            (0..self.channels.len()).map(|channel| self.held_text(channel)).collect();
-        let edits: Vec<Vec<Edit>> = texts.iter().map(|text| masks.restore(text)).collect();
+        let texts: Vec<String> = self.channels.iter().map(TextChannel::held_text).collect();
+        let mut left = MAX_RESTORED_BYTES.saturating_sub(self.restored_bytes);
+        let restore = |text: &String| {
+            let edits = masks.restore(text, left);
+            left = left.saturating_sub(edits.iter().map(|edit| edit.text.len()).sum());
+            edits
+        };
+        let edits: Vec<Vec<Edit>> = texts.iter().map(restore).collect();
         let safe: Vec<usize> = texts
             .iter()
             .zip(&self.channels)
@@ -219,55 +230,74 @@ impl StreamWindow {
             })
             .collect();
         let count = self.releasable_count(&safe, &edits);
-        let mut shown = vec![0; texts.len()];
-        for (channel, part) in self.held.iter().take(count).flat_map(|event| &event.parts) {
-            shown[*channel] += part.text().len();
+        let shown = self.shown_bytes(count);
+        self.waiting_bytes = 0;
+        for (number, text) in texts.iter().enumerate() {
+            let (channel, shown) = (&mut self.channels[number], shown[number]);
+            channel.add_to_tail(&text[..shown]);
+            self.waiting_bytes += text.len() - shown;
+            let within = edits[number].partition_point(|edit| edit.at.end <= shown);
+            let within = &edits[number][..within];
+            self.restored_bytes += within.iter().map(|edit| edit.text.len()).sum::<usize>();
+            channel.edit(0, within);
         }
-        for (channel, text) in texts.iter().enumerate() {
-            let TextChannel { shown_tail, .. } = &mut self.channels[channel];
-            shown_tail.push_str(&text[..shown[channel]]);
-            let cut = tail_start(shown_tail, CONTEXT_CHARS);
-            shown_tail.drain(..cut);
-        }
-        for (channel, edits) in edits.iter().enumerate() {
-            let within = edits.partition_point(|edit| edit.at.end <= shown[channel]);
-            edit_parts(channel_parts(&mut self.held, channel, 0), &edits[..within]);
-        }
-        let released = self.held.drain(..count).map(HeldEvent::write).collect();
-        let waiting = self.held.iter().flat_map(|event| &event.parts);
-        self.waiting_bytes = waiting.map(|(_, part)| part.text().len()).sum();
-        released
+        let channels = &mut self.channels;
+        let mut write = |event: HeldEvent| {
+            let take = |channel: &usize| {
+                channels[*channel].parts.pop_front().expect("a channel has the texts of its events")
+            };
+            let parts = event.parts.iter().map(take).collect();
+            event.write(parts)
+        };
+        self.held.drain(..count).map(&mut write).collect()
     }
 
-    fn held_text(&self, channel: usize) -> String {
-        let parts = self.held.iter().flat_map(|event| &event.parts);
-        parts.filter(|(of, _)| *of == channel).map(|(_, part)| part.text()).collect()
+    /// Counts the bytes of each channel in the first events.
+    fn shown_bytes(&self, count: usize) -> Vec<usize> {
+        let mut shown = vec![(0, 0); self.channels.len()];
+        for channel in self.held.iter().take(count).flat_map(|event| &event.parts) {
+            let (bytes, parts) = &mut shown[*channel];
+            *bytes += self.channels[*channel].parts[*parts].text().len();
+            *parts += 1;
+        }
+        shown.into_iter().map(|(bytes, _)| bytes).collect()
     }
 
     /// Counts the events that may be released: those whose texts are all decided, without splitting
     /// a placeholder.
     fn releasable_count(&self, safe: &[usize], edits: &[Vec<Edit>]) -> usize {
-        let mut max = self.held.len();
-        loop {
-            let mut ends = vec![0; safe.len()];
-            let mut count = 0;
-            for event in self.held.iter().take(max) {
-                let mut after = ends.clone();
-                event.parts.iter().for_each(|(channel, part)| after[*channel] += part.text().len());
-                if after.iter().zip(safe).any(|(end, safe)| end > safe) {
-                    break;
-                }
-                ends = after;
-                count += 1;
-            }
-            let is_cut = |(end, edits): (&usize, &Vec<Edit>)| {
-                edits.iter().any(|edit| edit.at.start < *end && *end < edit.at.end)
-            };
-            if count == 0 || !ends.iter().zip(edits).any(is_cut) {
-                return count;
-            }
-            max = count - 1;
+        /// Progress in one channel.
+        #[derive(Clone, Default)]
+        struct Progress {
+            bytes: usize,
+            parts: usize,
+            /// Number of edits that end before.
+            edits: usize,
+            splits_edit: bool,
         }
+        let mut progress = vec![Progress::default(); self.channels.len()];
+        let (mut count, mut split_edits) = (0, 0);
+        for (number, event) in self.held.iter().enumerate() {
+            for channel in &event.parts {
+                let own = &mut progress[*channel];
+                own.bytes += self.channels[*channel].parts[own.parts].text().len();
+                own.parts += 1;
+                if own.bytes > safe[*channel] {
+                    return count;
+                }
+                let edits = &edits[*channel];
+                while edits.get(own.edits).is_some_and(|edit| edit.at.end <= own.bytes) {
+                    own.edits += 1;
+                }
+                let splits = edits.get(own.edits).is_some_and(|edit| edit.at.start < own.bytes);
+                split_edits -= usize::from(std::mem::replace(&mut own.splits_edit, splits));
+                split_edits += usize::from(splits);
+            }
+            if split_edits == 0 {
+                count = number + 1;
+            }
+        }
+        count
     }
 }
 
@@ -275,43 +305,23 @@ impl GuardInput for StreamWindow {
     fn texts(&self) -> Vec<GuardText> {
         let fresh =
             self.channels.iter().enumerate().filter(|(_, channel)| channel.unchecked_chars > 0);
-        let text = |(number, channel): (usize, &TextChannel)| {
-            let text = channel.shown_tail.clone() + &self.held_text(number);
-            GuardText {
-                number,
-                text,
-                unchecked_from: channel.search_from(),
-                goes_on: !channel.is_ended,
-            }
-        };
-        fresh.map(text).collect()
+        fresh.map(|(number, channel)| channel.guard_text(number)).collect()
     }
 
     fn apply_edits(&mut self, channel: usize, edits: &[Edit]) {
-        let start = self.channels[channel].shown_tail.len();
+        self.is_settled = false;
+        let channel = &mut self.channels[channel];
+        let start = channel.shown_tail.len();
         // Released text cannot be changed any more.
         let edits: Vec<Edit> = edits.iter().filter(|edit| edit.at.end > start).cloned().collect();
-        edit_parts(channel_parts(&mut self.held, channel, start), &edits);
+        channel.edit(start, &edits);
     }
 
     fn hold_back(&mut self, channel: usize, bytes: usize) {
+        self.is_settled = false;
         let channel = &mut self.channels[channel];
         channel.held_back_bytes = channel.held_back_bytes.max(bytes);
     }
-}
-
-/// Returns the texts of a channel, each with the byte at which it begins.
-fn channel_parts(
-    held: &mut VecDeque<HeldEvent>,
-    channel: usize,
-    mut start: usize,
-) -> impl Iterator<Item = (usize, &mut EditableText)> {
-    let parts = held.iter_mut().flat_map(|event| &mut event.parts);
-    parts.filter(move |(of, _)| *of == channel).map(move |(_, part)| {
-        let begin = start;
-        start += part.text().len();
-        (begin, part)
-    })
 }
 
 /// Returns the byte at which the last `count` characters of a text begin.

@@ -11,7 +11,7 @@ use super::{MaskRestorer, StreamWindow};
 struct Mask(&'static str, &'static str);
 
 impl MaskRestorer for Mask {
-    fn restore(&self, text: &str) -> Vec<Edit> {
+    fn restore(&self, text: &str, _: usize) -> Vec<Edit> {
         let found = text.match_indices(self.0);
         found.map(|(at, it)| Edit { at: at..at + it.len(), text: self.1.to_owned() }).collect()
     }
@@ -128,7 +128,8 @@ fn data_in_several_lines_is_edited() {
         release(&mut window, &NOTHING),
         ["data: {\"choices\": [{\"delta\":{\"content\":\"éb\"}}]}\n\n"]
     );
-    assert!(push(&mut window, Bytes::from_static(b"data: {\"choices\":[7]}\n\n")).is_err());
+    let deep = format!("data: {}\"x\"{}\n\n", "[".repeat(40), "]".repeat(40));
+    assert!(push(&mut window, deep).is_err());
 }
 
 /// Holds back the last eight bytes of each text, and returns the number of released events.

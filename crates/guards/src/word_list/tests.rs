@@ -68,6 +68,86 @@ fn characters_are_normalized() {
 }
 
 #[test]
+fn every_invisible_character_is_skipped() {
+    let ranges = [
+        0x00..=0x08,
+        0x0E..=0x1F,
+        0x7F..=0x84,
+        0x86..=0x9F,
+        0xAD..=0xAD,
+        0x34F..=0x34F,
+        0x61C..=0x61C,
+        0x115F..=0x1160,
+        0x17B4..=0x17B5,
+        0x180B..=0x180F,
+        0x200B..=0x200F,
+        0x202A..=0x202E,
+        0x2060..=0x206F,
+        0x2800..=0x2800,
+        0x3164..=0x3164,
+        0xFE00..=0xFE0F,
+        0xFEFF..=0xFEFF,
+        0xFFA0..=0xFFA0,
+        0xFFF0..=0xFFFB,
+        0x1BCA0..=0x1BCA3,
+        0x1D173..=0x1D17A,
+        0xE0000..=0xE0FFF,
+        0x334..=0x338,
+        0x20D0..=0x20F0,
+        0xFE20..=0xFE2F,
+    ];
+    let list = WordList::new(["forbidden", "违禁词"]);
+    for character in
+        ranges.into_iter().flatten().map(|code| char::from_u32(code).expect("a character"))
+    {
+        for word in ["forbidden", "违禁词"] {
+            for at in word.char_indices().map(|(at, _)| at).skip(1).chain([word.len()]) {
+                let text = format!("{}{character}{}", &word[..at], &word[at..]);
+                assert!(list.find(&text).is_some(), "{text:?}");
+                assert!(
+                    list.find_so_far(&text, 0).is_some() || list.undecided(&text, 0) == text.len(),
+                    "{text:?}"
+                );
+            }
+            let entry = WordList::new([format!("{word}{character}").as_str()]);
+            assert!(entry.find(word).is_some(), "{character:?}");
+        }
+    }
+    for visible in ['\t', '\n', '\r', '\u{85}', '\u{2028}', '.', '-', '\u{301}', '\u{5D0}'] {
+        assert!(list.find(&format!("forb{visible}idden")).is_none(), "{visible:?}");
+    }
+}
+
+#[test]
+fn styled_letters_are_plain_ones() {
+    let styles = [
+        (0x1D400, 0x1D41A),
+        (0x1D5D4, 0x1D5EE),
+        (0x1D670, 0x1D68A),
+        (0x24B6, 0x24D0),
+        (0x249C, 0x249C),
+        (0x1F130, 0x1F130),
+        (0x1F150, 0x1F150),
+        (0x1F170, 0x1F170),
+        (0x1F110, 0x1F110),
+    ];
+    let list = WordList::new(["forbidden7"]);
+    for (upper, lower) in styles {
+        for base in [upper, lower] {
+            let style = |letter: char| char::from_u32(base + u32::from(letter) - u32::from('a'));
+            let styled: String = "forbidden".chars().filter_map(style).collect();
+            for seven in ['7', '⑦', '⑺', '⒎', '➆', '𝟩', '𝟕', '７'] {
+                let is_found = list.find(&format!("{styled}{seven}")).is_some();
+                // The digits of dingbats are no letters with a plain form.
+                assert_eq!(is_found, seven != '➆', "{styled}{seven}");
+            }
+        }
+    }
+    assert_found(&["hello"], "ℎℯℓℓℴ", &["ℎℯℓℓℴ"]);
+    assert_found(&["ⓑⓐⓓ"], "bad", &["bad"]);
+}
+
+#[test]
 fn longest_of_words_that_begin_together_is_found() {
     assert_found(
         &["how", "how to", "how to make a bomb"],

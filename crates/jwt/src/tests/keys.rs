@@ -130,15 +130,15 @@ fn secret_below_32_bytes_is_refused() {
 }
 
 #[test]
-fn token_without_kid_is_tried_with_sixteen_keys() {
+fn token_without_kid_is_tried_with_four_keys() {
     let keys = |others: usize| {
         let mut keys = vec![jwk("p-256-other"); others];
         keys.push(jwk("p-256"));
         KeySet::from_jwks(json!({"keys": keys}).to_string().as_bytes()).unwrap()
     };
     let verdict = |name, others| verify(&token(name), &keys(others), &ANY, NOW).map(drop);
-    assert_eq!(verdict("p-256 without kid", 15), Ok(()));
-    assert_eq!(verdict("p-256 without kid", 16), Err(Rejection::Signature));
+    assert_eq!(verdict("p-256 without kid", 3), Ok(()));
+    assert_eq!(verdict("p-256 without kid", 4), Err(Rejection::Signature));
     assert_eq!(verdict("p-256", 63), Ok(()));
 }
 

@@ -35,7 +35,7 @@ fn reserve_grants_all_holds_or_none() {
     let LedgerReply::Denied(refused) = reserve(&mut book, 0, 2, HOUR, both(1)) else {
         panic!("the second account is empty")
     };
-    assert_eq!((refused.hold, refused.wait), (1, None));
+    assert_eq!((refused.hold, refused.wait), (1, Some(2_000)));
     assert_eq!(balance(&mut book, 0, wide).used, 1);
 }
 
@@ -58,6 +58,31 @@ fn settlement_returns_the_rest_and_charges_the_excess() {
 }
 
 #[test]
+fn wait_for_reserved_amounts_is_short() {
+    let wait = |window, settled: Option<u64>, amount| {
+        let mut book = Book::default();
+        let rule = rule(3_000, window);
+        reserve(&mut book, 0, 1, HOUR, vec![hold("a", rule, 2_700)]);
+        if let Some(spent) = settled {
+            settle(&mut book, 400, 1, HOUR, window, spent);
+        }
+        match reserve(&mut book, 500, 2, HOUR, vec![hold("a", rule, amount)]) {
+            LedgerReply::Denied(denied) => denied.wait,
+            other => panic!("{other:?}"),
+        }
+    };
+    let day = Window::Fixed(at(0), at(HOUR));
+    for window in [Window::Sliding(60_000), day, Window::Total] {
+        assert_eq!(wait(window, None, 2_700), Some(2_000), "{window:?}");
+        assert_eq!(wait(window, None, 3_001), None, "{window:?}");
+    }
+    let sliding = wait(Window::Sliding(60_000), Some(2_700), 2_700).expect("the window moves");
+    assert!((59_500..=60_700).contains(&sliding), "{sliding}");
+    assert_eq!(wait(day, Some(2_700), 2_700), Some(HOUR - 500));
+    assert_eq!(wait(Window::Total, Some(2_700), 2_700), None);
+}
+
+#[test]
 fn unsettled_reservation_returns_at_expiry() {
     let mut book = Book::default();
     let rule = rule(10, Window::Total);
@@ -66,7 +91,7 @@ fn unsettled_reservation_returns_at_expiry() {
     else {
         panic!("all is reserved")
     };
-    assert_eq!(refused.wait, None, "it may or may not be spent");
+    assert_eq!(refused.wait, Some(400), "it expires before the usual wait");
     assert_eq!(balance(&mut book, 499, rule).held, 10);
     assert_eq!(balance(&mut book, 500, rule).used, 0);
     // The gateway was alive after all: its spent amount is charged now.

@@ -13,8 +13,8 @@ fn slices_shrink_to_single_reservations() {
         match reserve(&mut book, 0, id, HOUR, vec![hold]) {
             LedgerReply::Granted(grants) => slices.push((grants[0].amount, grants[0].leased)),
             LedgerReply::Denied(refused) => {
-                // Leases return when they expire.
-                assert_eq!(refused.wait, Some(10_000));
+                // Reservations are settled before leases expire.
+                assert_eq!(refused.wait, Some(2_000));
                 break;
             }
             other => panic!("{other:?}"),

@@ -6,5 +6,5 @@
 mod read;
 mod rewrite;
 
-pub use read::Request;
-pub use rewrite::{Changes, OutputField};
+pub use read::{Request, is_model_name};
+pub use rewrite::{Changes, OutputField, with_model};

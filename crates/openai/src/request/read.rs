@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::Endpoint;
 use crate::invalid::Invalid;
-use crate::steering_fields::{SteeringFields, StreamOptions};
+use crate::steering_fields::{LENGTH_ALIASES, SteeringFields, StreamOptions};
 
 /// Validated request body: the fields that steer the gateway, and the ranges of those that may have
 /// to change.
@@ -24,7 +24,8 @@ pub struct Request {
     pub user: Option<String>,
     /// Range of the prompt.
     pub content: Range<usize>,
-    /// Ranges of other text that the model reads: tools, a schema, a suffix.
+    /// Ranges of other members that the model may read: tools, a schema, a suffix, and every member
+    /// that is not known to hold no text.
     pub extra_prompt: Vec<Range<usize>>,
     /// Limit on the length of the answer.
     pub output: OutputLimit,
@@ -43,6 +44,8 @@ pub struct OutputLimit {
     pub choices: u64,
     pub(super) max_tokens: Option<Range<usize>>,
     pub(super) max_completion_tokens: Option<Range<usize>>,
+    /// Fields that some upstreams read as a maximum, too.
+    pub(super) aliases: Vec<Range<usize>>,
 }
 
 /// State of `stream_options.include_usage`, with the place of an edit.
@@ -82,7 +85,13 @@ impl Request {
             "a string of 1 to 256 bytes that is not a path and has no control characters";
         let model = parse_string(model_raw).filter(|name| is_model_name(name));
         let model = model.ok_or(Invalid::Wrong { param: "model", expected })?.into_owned();
-        let content = require_field(fields.content(endpoint), endpoint.content_field())?;
+        let content = match fields.content(endpoint) {
+            // Some clients send a request of the Responses API to this path.
+            None if endpoint == Endpoint::ChatCompletions && fields.has_input() => {
+                return Err(Invalid::ResponsesForm);
+            }
+            content => require_field(content, endpoint.content_field())?,
+        };
         let (first, expected): (&[u8], _) = match endpoint {
             Endpoint::ChatCompletions => (b"[", "an array of messages"),
             Endpoint::Completions | Endpoint::Embeddings => (b"[\"", "a string or an array"),
@@ -99,14 +108,22 @@ impl Request {
             None => (UsageOption::Absent(opening + 1), false),
             Some(options) => UsageOption::parse(options, range(options))?,
         };
-        let maxima = [fields.max_tokens, fields.max_completion_tokens];
-        let choices = [fields.n, fields.best_of].into_iter().flatten().filter_map(parse_number);
+        let aliases = || LENGTH_ALIASES.into_iter().zip(fields.length_aliases());
+        let maxima = [
+            ("max_tokens", fields.max_tokens),
+            ("max_completion_tokens", fields.max_completion_tokens),
+        ];
+        let maxima = parse_numbers(maxima.into_iter().chain(aliases()))?;
+        let choices = [("n", fields.n), ("best_of", fields.best_of), ("n_cmpl", fields.n_cmpl)];
+        let choices = parse_numbers(choices.into_iter())?;
         let prompts = if endpoint == Endpoint::Completions { count_prompts(content) } else { 1 };
         let output = OutputLimit {
-            max_per_choice: maxima.into_iter().flatten().filter_map(parse_number).max(),
-            choices: choices.max().unwrap_or(1).max(1).saturating_mul(prompts),
+            // Upstreams take zero for no maximum, or refuse it.
+            max_per_choice: maxima.filter(|max| *max > 0),
+            choices: choices.unwrap_or(1).max(1).saturating_mul(prompts),
             max_tokens: fields.max_tokens.map(range),
             max_completion_tokens: fields.max_completion_tokens.map(range),
+            aliases: aliases().filter_map(|(_, value)| value).map(range).collect(),
         };
         Ok(Self {
             output,
@@ -116,7 +133,7 @@ impl Request {
             wants_usage,
             user: fields.user.and_then(parse_string).map(Cow::into_owned),
             content: range(content),
-            extra_prompt: fields.extra_prompt().map(range).collect(),
+            extra_prompt: fields.extra_prompt(endpoint).map(range).collect(),
             model_range: range(model_raw),
             usage_option,
         })
@@ -147,7 +164,7 @@ impl UsageOption {
 
 /// Whether a model name is valid. It is echoed, logged, and put into URLs, so it is bounded and
 /// must not be a relative path.
-fn is_model_name(name: &str) -> bool {
+pub fn is_model_name(name: &str) -> bool {
     (1..=256).contains(&name.len())
         && name != "."
         && name != ".."
@@ -159,6 +176,25 @@ fn require_field<'a>(
     name: &'static str,
 ) -> Result<&'a RawValue, Invalid> {
     field.ok_or(Invalid::Missing(name))
+}
+
+/// The highest of some numbers. A quoted number in a spelling that only some upstreams read is
+/// refused: `"1_00"` is 100 in Python, and no number elsewhere.
+fn parse_numbers<'a>(
+    fields: impl Iterator<Item = (&'static str, Option<&'a RawValue>)>,
+) -> Result<Option<u64>, Invalid> {
+    let mut highest = None;
+    for (param, raw) in fields.filter_map(|(param, raw)| Some((param, raw?))) {
+        let number = parse_number(raw);
+        let text = raw.get();
+        let is_odd = number.is_none() || text.contains('+');
+        if is_odd && text.starts_with('"') && text.contains(|letter: char| letter.is_numeric()) {
+            let expected = "a number in digits, without quotes";
+            return Err(Invalid::Wrong { param, expected });
+        }
+        highest = highest.max(number);
+    }
+    Ok(highest)
 }
 
 /// Parses a number and rounds it up. Quoted numbers count, since some upstreams take `"5"` and
@@ -215,6 +251,7 @@ mod tests {
         assert_refused(r#"{"model":7,"messages":[]}"#, "'model' must be a string");
         assert_refused(r#"{"model":"","messages":[]}"#, "'model' must be a string");
         assert_refused(r#"{"model":"a"}"#, "'messages' is missing");
+        assert_refused(r#"{"model":"a","input":[]}"#, "'input' belongs to the Responses API");
         assert_refused(r#"{"model":"a","messages":"hi"}"#, "'messages' must be an array");
         assert_refused(r#"{"model":"a","messages":[],"stream":1}"#, "'stream' must be a boolean");
         assert_refused(
@@ -237,6 +274,18 @@ mod tests {
         assert_refused(
             &format!(r#"{{"model":"{}","messages":[]}}"#, "a".repeat(257)),
             "'model' must be a string",
+        );
+        for odd in [r#""1_00""#, r#""+5""#, r#""5 tokens""#, r#""٥""#, r#""0x10""#, r#""-5""#] {
+            for field in ["n", "best_of", "n_cmpl", "max_tokens", "n_predict"] {
+                assert_refused(
+                    &format!(r#"{{"model":"a","messages":[],"{field}":{odd}}}"#),
+                    &format!("'{field}' must be a number in digits"),
+                );
+            }
+        }
+        assert_refused(
+            r#"{"model":"a","messages":[],"N_Predict":5}"#,
+            "'n_predict' must be spelled exactly like this",
         );
         let twice = r#"{"model":"a","messages":[],"stream_options":{"include_usage":false,"include_usage":true}}"#;
         assert_refused(twice, "'stream_options.include_usage' appears twice");
@@ -278,6 +327,85 @@ mod tests {
     }
 
     #[test]
+    fn members_that_may_hold_text_are_found() {
+        let extra = |endpoint, field: &str, member: &str| {
+            let body = format!(r#"{{"model":"a","{field}":[],{member}}}"#);
+            let request = Request::parse(endpoint, body.as_bytes()).expect("it is right");
+            let list = request.extra_prompt.iter().map(|at| body[at.clone()].to_owned());
+            list.collect::<Vec<_>>().join(" ")
+        };
+        let chat = |member: &str| extra(ChatCompletions, "messages", member);
+        for member in [
+            r#""documents":[{"text":"x"}]"#,
+            r#""chat_template":"x""#,
+            r#""Documents":["x"]"#,
+            r#""stop":["x"]"#,
+            r#""prompt":"x""#,
+            r#""input":["x"]"#,
+            r#""prediction":{"content":"x"}"#,
+            r#""guided_json":{"x":1}"#,
+            r#""Temperature":"x""#,
+        ] {
+            let value = member.split_once(':').expect("a member").1;
+            assert_eq!(chat(member), value, "{member}");
+        }
+        for member in [
+            r#""temperature":1"#,
+            r#""top_k":5"#,
+            r#""user":"x""#,
+            r#""metadata":{"a":"x"}"#,
+            r#""new":7"#,
+            r#""new":null"#,
+            r#""logit_bias":{"5":1}"#,
+        ] {
+            assert_eq!(chat(member), "", "{member}");
+        }
+        assert_eq!(extra(Completions, "prompt", r#""messages":[1]"#), "[1]");
+        assert_eq!(extra(Embeddings, "input", r#""suffix":"x""#), r#""x""#);
+    }
+
+    #[test]
+    fn number_of_unknown_members_is_bounded() {
+        let parse = |count: usize, value: &str| {
+            let members: String = (0..count).map(|at| format!(",\"m{at}\":{value}")).collect();
+            let body = format!(r#"{{"model":"a","messages":[]{members}}}"#);
+            Request::parse(ChatCompletions, body.as_bytes())
+                .map(|request| request.extra_prompt.len())
+        };
+        assert_eq!(parse(256, "\"x\""), Ok(256));
+        assert_eq!(parse(257, "\"x\""), Err(Invalid::TooManyMembers));
+        assert_eq!(parse(5_000, "1"), Ok(0));
+    }
+
+    #[test]
+    fn every_field_that_steers_is_refused_in_another_case() {
+        for field in [
+            "model",
+            "messages",
+            "prompt",
+            "input",
+            "stream",
+            "stream_options",
+            "user",
+            "max_tokens",
+            "max_completion_tokens",
+            "n",
+            "best_of",
+            "tools",
+            "functions",
+            "response_format",
+            "suffix",
+            "prediction",
+        ] {
+            let body = |name: &str| format!(r#"{{"model":"a","messages":[],"{name}":null}}"#);
+            let message = format!("'{field}' must be spelled exactly like this");
+            assert_refused(&body(&field.to_uppercase()), &message);
+            let twice = body(field).replace("}", &format!(",\"{field}\":null}}"));
+            assert_refused(&twice, &format!("'{field}' appears twice"));
+        }
+    }
+
+    #[test]
     fn output_limit_is_read_from_request() {
         let output = |fields: &str| {
             let body = format!(r#"{{"model":"a","messages":[]{fields}}}"#);
@@ -288,6 +416,10 @@ mod tests {
         assert_eq!(output(r#","max_tokens":7,"max_completion_tokens":9,"n":3"#), (Some(9), 3));
         assert_eq!(output(r#","max_tokens":null,"n":0,"best_of":4"#), (None, 4));
         assert_eq!(output(r#","max_tokens":-1,"n":"x""#), (None, 1));
+        assert_eq!(output(r#","max_tokens":0,"max_completion_tokens":0.0"#), (None, 1));
+        assert_eq!(output(r#","max_tokens":1,"n_predict":100000"#), (Some(100_000), 1));
+        assert_eq!(output(r#","num_predict":5,"max_new_tokens":7,"n_cmpl":4,"n":2"#), (Some(7), 4));
+        assert_eq!(output(r#","max_output_tokens":"9""#), (Some(9), 1));
         assert_eq!(output(r#","max_tokens":7.5,"n":"100""#), (Some(8), 100));
         assert_eq!(output(r#","max_tokens":5e9,"n":3.0"#), (Some(5_000_000_000), 3));
     }

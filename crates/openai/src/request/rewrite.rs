@@ -3,6 +3,8 @@
 use json::Edits;
 
 use super::read::{OutputLimit, Request, UsageOption};
+use crate::invalid::Invalid;
+use crate::steering_fields::SteeringFields;
 
 /// Changes to a request for a target. The default changes nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,12 +29,35 @@ pub enum OutputField {
 }
 
 impl OutputField {
-    fn name(self) -> &'static str {
+    /// Name of the field.
+    pub fn name(self) -> &'static str {
         match self {
             Self::MaxTokens => "max_tokens",
             Self::MaxCompletionTokens => "max_completion_tokens",
         }
     }
+}
+
+/// Returns the body with another model: in the place of its own, or as a new first member. The model's
+/// value is not read, so it may have any type.
+pub fn with_model(body: &[u8], model: &str) -> Result<Vec<u8>, Invalid> {
+    let text = std::str::from_utf8(body).map_err(|error| Invalid::NotJson(error.to_string()))?;
+    let start = text.len() - text.trim_start().len();
+    let fields: SteeringFields<'_> =
+        serde_json::from_str(text).map_err(|error| Invalid::NotJson(error.to_string()))?;
+    if let Some(invalid) = fields.invalid {
+        return Err(invalid);
+    }
+    let name = serde_json::to_string(model).expect("a string always serializes");
+    let mut edits = Edits::default();
+    match fields.model {
+        Some(raw) => edits.replace(json::range_in(text, raw.get()), name),
+        None => {
+            let comma = if fields.is_empty { "" } else { "," };
+            edits.replace(start + 1..start + 1, format!("\"model\":{name}{comma}"));
+        }
+    }
+    Ok(edits.apply(body))
 }
 
 impl Request {
@@ -66,22 +91,29 @@ impl Request {
         (!edits.is_empty()).then(|| edits.apply(body))
     }
 
+    /// Whether a maximum is added as this field: the request has none that the upstream respects.
+    pub fn lacks_output_field(&self, field: OutputField) -> bool {
+        let OutputLimit { max_tokens, max_completion_tokens, .. } = &self.output;
+        let is_newer_respected = field == OutputField::MaxCompletionTokens;
+        max_tokens.is_none() && !(is_newer_respected && max_completion_tokens.is_some())
+    }
+
     /// Lowers every maximum that is above `limit` or is not a number. Inserts the upstream's field
     /// if the request has no field that the upstream respects. Upstreams of `max_tokens` may ignore
     /// the newer name. Upstreams of the newer name accept the older one too, but not both at once.
     fn cap_output(&self, body: &[u8], limit: u64, field: OutputField, edits: &mut Edits<'_>) {
-        let OutputLimit { max_tokens, max_completion_tokens, max_per_choice: asked, .. } =
-            &self.output;
-        let is_respected = max_tokens.is_some()
-            || (max_completion_tokens.is_some() && field == OutputField::MaxCompletionTokens);
-        if !is_respected {
+        let OutputLimit {
+            max_tokens, max_completion_tokens, aliases, max_per_choice: asked, ..
+        } = &self.output;
+        if self.lacks_output_field(field) {
             let limit = asked.map_or(limit, |asked| asked.min(limit));
             let member = format!("\"{}\":{limit},", field.name());
             edits.replace(self.body_start..self.body_start, member);
         }
-        for range in [max_tokens, max_completion_tokens].into_iter().flatten() {
+        for range in [max_tokens, max_completion_tokens].into_iter().flatten().chain(aliases) {
             let number = str::from_utf8(&body[range.clone()]).map(str::parse::<u64>);
-            if !matches!(number, Ok(Ok(number)) if number <= limit) {
+            // Zero is no maximum for some upstreams.
+            if !matches!(number, Ok(Ok(number)) if (1..=limit).contains(&number)) {
                 edits.replace(range.clone(), limit.to_string());
             }
         }
@@ -93,8 +125,26 @@ mod tests {
     use proptest::prelude::{any, proptest};
     use serde_json::{Value, json};
 
-    use super::{Changes, OutputField, Request};
+    use super::{Changes, OutputField, Request, with_model};
     use crate::Endpoint::ChatCompletions;
+    use crate::Invalid;
+
+    #[test]
+    fn model_is_replaced_or_inserted() {
+        for (body, expected) in [
+            (r#"{"model":"a","n":1}"#, r#"{"model":"b/c","n":1}"#),
+            (r#"{"n":1, "model" : null }"#, r#"{"n":1, "model" : "b/c" }"#),
+            (r#"{"model":{"x":[1]}}"#, r#"{"model":"b/c"}"#),
+            (r#" {"n":1}"#, r#" {"model":"b/c","n":1}"#),
+            ("{ }", r#"{"model":"b/c" }"#),
+        ] {
+            let found = with_model(body.as_bytes(), "b/c").expect("it is an object");
+            assert_eq!(String::from_utf8(found).expect("text"), expected);
+        }
+        assert_eq!(with_model(br#"{"model":"a","model":"a"}"#, "b"), Err(Invalid::Twice("model")));
+        assert!(matches!(with_model(b"[1]", "b"), Err(Invalid::NotJson(_))));
+        assert!(matches!(with_model(b"{", "b"), Err(Invalid::NotJson(_))));
+    }
 
     #[test]
     fn extra_messages_follow_last_message() {
@@ -182,6 +232,12 @@ mod tests {
         assert_capped(&with(r#","max_tokens":51"#), Some(&with(r#","max_tokens":50"#)));
         assert_capped(&with(r#","max_tokens":null"#), Some(&with(r#","max_tokens":50"#)));
         assert_capped(&with(r#","max_tokens":5e9"#), Some(&with(r#","max_tokens":50"#)));
+        assert_capped(&with(r#","max_tokens":0"#), Some(&with(r#","max_tokens":50"#)));
+        assert_capped(&with(r#","max_tokens":-1"#), Some(&with(r#","max_tokens":50"#)));
+        assert_capped(
+            &with(r#","max_tokens":1,"n_predict":100000,"num_predict":-1,"max_output_tokens":9"#),
+            Some(&with(r#","max_tokens":1,"n_predict":50,"num_predict":50,"max_output_tokens":9"#)),
+        );
         assert_capped(
             &with(r#","max_completion_tokens":7,"max_tokens":99"#),
             Some(&with(r#","max_completion_tokens":7,"max_tokens":50"#)),

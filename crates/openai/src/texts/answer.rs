@@ -10,7 +10,8 @@ use crate::choices::{Choice, ContentSink, Part};
 use crate::chunk::Chunk;
 
 use super::field::{MessageRole, TextField, Unreadable};
-use super::walk::{MAX_DEPTH, decode_text, visit_member, visit_texts};
+use super::other_json;
+use super::walk::{MAX_DEPTH, MAX_TEXTS, decode_text, visit_member, visit_texts};
 
 /// Texts of an answer, or of the data of one event of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -45,19 +46,26 @@ pub fn texts_in_answer(body: &str) -> Result<Vec<TextField<'_>>, Unreadable> {
 /// Returns every text of an error body.
 pub fn texts_in_error(body: &str) -> Result<Vec<TextField<'_>>, Unreadable> {
     let whole: &RawValue = serde_json::from_str(body).map_err(|_| Unreadable)?;
-    let mut all = Vec::new();
-    visit_texts(whole.get(), &mut String::new(), MAX_DEPTH, &mut |path, raw| {
-        let (channel, at, text) = (path.to_owned(), range_in(body, raw), decode_text(raw)?);
-        all.push(TextField { role: MessageRole::Assistant, channel, text, at });
-        Ok(())
-    })?;
-    Ok(all)
+    let mut collector = TextCollector::new(body);
+    collector.add(None, whole.get());
+    collector.finish().map(|error| error.texts)
 }
 
-/// Returns the texts of all choices of an answer, or of the data of one event of a stream.
+/// Returns the texts of all choices of an answer, or of the data of one event of a stream. JSON of
+/// another shape has all its strings for texts: a caller may understand it.
 pub fn answer_texts(body: &str) -> Result<AnswerTexts<'_>, Unreadable> {
     let mut collector = TextCollector::new(body);
-    Chunk::parse_object(body, Some(&mut collector)).map_err(|_| Unreadable)?;
+    match Chunk::parse_object(body, Some(&mut collector)) {
+        Ok(_) => collector.finish(),
+        Err(_) => texts_in_other_json(body),
+    }
+}
+
+/// Returns the texts of JSON that is no answer and no chunk.
+pub(crate) fn texts_in_other_json(body: &str) -> Result<AnswerTexts<'_>, Unreadable> {
+    let mut collector = TextCollector::new(body);
+    let whole: &RawValue = serde_json::from_str(body).map_err(|_| Unreadable)?;
+    other_json::collect(whole.get(), &mut collector)?;
     collector.finish()
 }
 
@@ -98,17 +106,41 @@ impl<'a> TextCollector<'a> {
         Ok(found)
     }
 
+    /// Begins the choice of this name.
+    pub(super) fn begin_choice(&mut self, index: &dyn std::fmt::Display) {
+        self.path.clear();
+        write!(self.path, "{index}").expect("a string accepts any write");
+    }
+
+    /// Adds the choice of this index to those that finish.
+    pub(super) fn finish_choice(&mut self, index: u32) {
+        self.found.finished_choices.push(index);
+    }
+
+    /// Adds a repetition of the texts.
+    pub(super) fn add_logprobs(&mut self, raw: &'a RawValue) {
+        self.found.logprobs.push(range_in(self.body, raw.get()));
+    }
+
     /// Adds the texts of a value, or of a member of the current choice.
-    fn add(&mut self, name: Option<&str>, value: &'a str) {
+    pub(super) fn add(&mut self, name: Option<&str>, value: &'a str) {
+        if self.is_unreadable {
+            return;
+        }
         let (body, all) = (self.body, &mut self.found.texts);
         let length = self.path.len();
         let left = &mut self.path_bytes_left;
         let mut add_text = |path: &str, raw: &'a str| {
-            *left = left.checked_sub(path.len()).ok_or(Unreadable)?;
-            let (channel, at, text) = (path.to_owned(), range_in(body, raw), decode_text(raw)?);
-            if !text.is_empty() {
-                all.push(TextField { role: MessageRole::Assistant, channel, text, at });
+            let (at, text) = (range_in(body, raw), decode_text(raw)?);
+            if text.is_empty() {
+                return Ok(());
             }
+            *left = left.checked_sub(path.len()).ok_or(Unreadable)?;
+            if all.len() == MAX_TEXTS {
+                return Err(Unreadable);
+            }
+            let channel = path.to_owned();
+            all.push(TextField { role: MessageRole::Assistant, channel, text, at });
             Ok(())
         };
         let result = match name {
@@ -122,11 +154,12 @@ impl<'a> TextCollector<'a> {
 
 impl<'a> ContentSink<'a> for TextCollector<'a> {
     fn choice(&mut self, choice: &Choice<'a>) {
-        self.path.clear();
-        write!(self.path, "{}", choice.index.0).expect("a string accepts any write");
-        self.found.logprobs.extend(choice.logprobs.map(|raw| range_in(self.body, raw.get())));
+        self.begin_choice(&choice.index.0);
+        if let Some(raw) = choice.logprobs {
+            self.add_logprobs(raw);
+        }
         if choice.is_finished() {
-            self.found.finished_choices.push(choice.index.0);
+            self.finish_choice(choice.index.0);
         }
     }
 
@@ -181,7 +214,7 @@ mod tests {
             channel_texts(odd),
             ["0.thinking.blocks.0=secret", "0.content=a", "0.content=b"]
         );
-        assert_eq!(texts_in_answer(r#"{"choices":["text"]}"#), Err(Unreadable));
+        assert_eq!(channel_texts(r#"{"choices":["text"]}"#), ["0=text"]);
         let deep = format!(r#"{{"choices":[{{"delta":{}{}}}]}}"#, "[".repeat(40), "]".repeat(40));
         assert_eq!(texts_in_answer(&deep), Err(Unreadable));
     }
@@ -191,7 +224,7 @@ mod tests {
         let twice = r#"{"usage":{},"choices":[{"delta":{"content":"x"}}],"usage":{}}"#;
         assert_eq!(channel_texts(twice), ["0.content=x"]);
         let choices = r#"{"choices":[],"choices":[{"delta":{"content":"x"}}]}"#;
-        assert_eq!(texts_in_answer(choices), Err(Unreadable));
+        assert_eq!(channel_texts(choices), ["0.content=x"]);
     }
 
     #[test]
@@ -200,6 +233,63 @@ mod tests {
         let answer = |name: &str| format!(r#"{{"choices":[{{"delta":{{"{name}":[{texts}]}}}}]}}"#);
         assert_eq!(texts_in_answer(&answer(&name)), Err(Unreadable));
         assert_eq!(texts_in_answer(&answer("n")).expect("readable").len(), 5_000);
+    }
+
+    #[test]
+    fn choices_with_an_odd_index_are_read() {
+        let choice = |index: &str| {
+            format!(
+                r#"{{"choices":[{{"index":{index},"delta":{{"content":"x"}},"finish_reason":"stop"}}]}}"#
+            )
+        };
+        for (index, expected) in [
+            ("0", "0.content=x"),
+            ("\"0\"", "0.content=x"),
+            ("0.0", "0.content=x"),
+            ("1e0", "1.content=x"),
+            ("\" 2 \"", "2.content=x"),
+            ("-1", "-1.content=x"),
+            ("0.5", "0.5.content=x"),
+            ("4294967296", "4294967296.content=x"),
+            ("[0]", "[0].content=x"),
+            ("true", "true.content=x"),
+        ] {
+            assert_eq!(channel_texts(&choice(index)), [expected], "{index}");
+        }
+        let finished =
+            |index| answer_texts(&choice(index)).expect("readable").finished_choices.len();
+        assert_eq!((finished("\"0\""), finished("0.0"), finished("-1")), (1, 1, 0));
+    }
+
+    #[test]
+    fn json_of_another_shape_has_all_its_strings_for_texts() {
+        for (body, expected) in [
+            (r#"["a",{"b":["c"]}]"#, vec![".0=a", ".1.b.0=c"]),
+            (r#""a""#, vec!["=a"]),
+            ("7", vec![]),
+            (r#"{"choices":{"text":"a"}}"#, vec![".choices.text=a"]),
+            (r#"{"choices":[{"delta":"a","index":[]}],"note":"b"}"#, vec!["[]=a", ".note=b"]),
+            (r#"{"choices":[[{"text":"a"}]]}"#, vec!["0.0.text=a"]),
+            (
+                r#"{"choices":[{"index":7.5,"text":"a","new":"b","message":{"content":"c"}}]}"#,
+                vec!["7.5=a", "7.5.new=b", "7.5.content=c"],
+            ),
+        ] {
+            assert_eq!(channel_texts(body), expected, "{body}");
+        }
+        assert_eq!(texts_in_answer("<html>"), Err(Unreadable));
+    }
+
+    #[test]
+    fn texts_are_bounded_in_number() {
+        let answer = |count: usize, text: &str| {
+            let texts = vec![text; count].join(",");
+            texts_in_answer(&format!(r#"{{"choices":[{{"delta":{{"content":[{texts}]}}}}]}}"#))
+                .map(|texts| texts.len())
+        };
+        assert_eq!(answer(20_000, "\"x\""), Ok(20_000));
+        assert_eq!(answer(20_001, "\"x\""), Err(Unreadable));
+        assert_eq!(answer(100_000, "\"\""), Ok(0));
     }
 
     #[test]

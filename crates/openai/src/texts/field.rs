@@ -52,3 +52,31 @@ pub struct Image<'a> {
 /// JSON that is nested deeper than messages are, or that is no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable;
+
+/// Reason that the texts of a request cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnreadablePrompt {
+    /// The content has an entry that is no message.
+    NotMessages,
+    /// A message or another member is nested too deeply.
+    TooDeep,
+    /// There are more texts than [`MAX_TEXTS`](crate::MAX_TEXTS).
+    TooManyTexts,
+}
+
+impl UnreadablePrompt {
+    /// The content that cannot be read, for the caller.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotMessages => "an entry that is not a message",
+            Self::TooDeep => "a member that is nested too deeply",
+            Self::TooManyTexts => "more than 20,000 texts",
+        }
+    }
+}
+
+impl std::fmt::Display for UnreadablePrompt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

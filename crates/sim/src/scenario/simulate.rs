@@ -20,7 +20,7 @@ impl Scenario {
     /// and each difference.
     pub fn run_in_simulator(&self) -> Result<(), String> {
         let secret = |name: &str| self.secrets.get(name).map(|value| Secret::new(value));
-        let config = author::from_toml(&self.config_for(UPSTREAM, CLOSED), &secret)
+        let config = author::from_toml_to_serve(&self.config_for(UPSTREAM, CLOSED), &secret)
             .map_err(|problems| format!("invalid configuration: {problems}"))?;
         let world = World::new(SEED, self.upstreams.clone());
         let gateway = Gateway::new(config, GatewaySecrets::lookup(&secret));

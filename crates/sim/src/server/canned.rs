@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
 
@@ -60,6 +60,16 @@ impl CannedResponse {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let mut write = wire::head(StatusCode::OK, &headers, Some(body.len() as u64));
         write.extend_from_slice(body.as_bytes());
+        Self { steps: vec![CannedStep::Write(write.freeze())] }
+    }
+
+    /// Creates a JSON answer with this compressed body.
+    pub fn compressed(encoding: &'static str, body: &[u8]) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        let mut write = wire::head(StatusCode::OK, &headers, Some(body.len() as u64));
+        write.extend_from_slice(body);
         Self { steps: vec![CannedStep::Write(write.freeze())] }
     }
 

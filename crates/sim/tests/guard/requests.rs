@@ -12,7 +12,7 @@ use sim::world::{HangUp, UPSTREAM};
 use super::{DOCUMENT, post, request, send_request, world};
 
 #[test]
-fn response_too_long_to_check_fails_or_passes_by_on_error() {
+fn response_too_long_to_check_is_rejected_whatever_on_error_is() {
     let filler = "x".repeat(9 << 20);
     let answer = json!({ "choices": [{ "index": 0, "message": { "role": "assistant", "content": format!("{filler} bad") }, "finish_reason": "stop" }] });
     let script = Script {
@@ -21,12 +21,12 @@ fn response_too_long_to_check_fails_or_passes_by_on_error() {
         split: Some(65_536),
         ..Script::default()
     };
-    let (received, record) = send_request(&script, request("narrow", false, &json!("Hello?")));
-    assert_eq!((received.status(), &record["error"]), (503, &json!("guard_unavailable")));
-    // With a guard that fails open, the response passes unchanged, and the record shows the failure.
-    let (received, record) = send_request(&script, request("terms", false, &json!("Hello?")));
-    assert_eq!((received.status(), received.body().len()), (200, answer.to_string().len()));
-    assert_eq!(record["guards"][0]["result"], "error", "{record}");
+    // The guard of `terms` fails open.
+    for model in ["narrow", "terms"] {
+        let (received, record) = send_request(&script, request(model, false, &json!("Hello?")));
+        assert_eq!((received.status(), &record["error"]), (503, &json!("guard_unavailable")));
+        assert_eq!(record["guards"][0]["result"], "error", "{record}");
+    }
 }
 
 #[test]
@@ -126,4 +126,58 @@ fn stored_word_list_blocks_after_its_upload() {
     wait();
     let (status, body) = ask(question());
     assert!(status == 200 && String::from_utf8_lossy(&body).contains("one two"), "{body:?}");
+}
+
+#[test]
+fn request_with_too_much_to_check_is_refused() {
+    let script = script("answer = 'one two'");
+    let ask = |model: &str, content: &Value| {
+        let messages = json!([{ "role": "user", "content": content }]);
+        let (received, record) =
+            send_request(&script, post(&json!({ "model": model, "messages": messages })));
+        (received.status(), received.text(), record["outcome"].clone())
+    };
+    // The guard fails open, but its work must not be made too hard.
+    let texts = |count: usize| json!(vec!["x"; count]);
+    assert_eq!(ask("terms", &texts(20_000)).0, 200, "{}", ask("terms", &texts(20_000)).1);
+    let (status, text, outcome) = ask("terms", &texts(20_001));
+    assert_eq!((status, outcome), (400, json!("refused")));
+    assert!(text.contains("'messages': it contains more than 20,000 texts."), "{text}");
+    let phones = |count: usize| json!("13800138000 ".repeat(count));
+    assert_eq!(ask("private", &phones(10_000)).0, 200);
+    let (status, text, _) = ask("private", &phones(10_001));
+    assert!(status == 400 && text.contains("more than 10,000 data to mask"), "{status} {text}");
+}
+
+#[test]
+fn answer_that_no_guard_can_read_never_passes() {
+    let deep = format!("{}\"bad\"{}", "[".repeat(40), "]".repeat(40));
+    let many = format!("[{}]", vec!["\"x\""; 20_001].join(","));
+    for value in [deep, many] {
+        let answer = format!(
+            r#"{{"choices":[{{"index":0,"message":{{"content":{value}}},"finish_reason":"stop"}}]}}"#
+        );
+        let whole = Script {
+            raw: Some(answer.clone()),
+            content_type: Some("application/json".to_owned()),
+            ..Script::default()
+        };
+        // `terms` fails open: that is for services that fail.
+        for model in ["terms", "narrow", "private"] {
+            let (received, record) = send_request(&whole, request(model, false, &json!("Hello?")));
+            assert_eq!(
+                (received.status(), &record["error"]),
+                (503, &json!("guard_unavailable")),
+                "{model}"
+            );
+        }
+        let chunk = answer.replace("message", "delta");
+        let events = vec![chunk.into(), "[DONE]".to_owned().into()];
+        let stream = Script { events: Some(events), ..Script::default() };
+        let (received, _) = send_request(&stream, request("terms", true, &json!("Hello?")));
+        let text = received.text();
+        assert!(text.contains("guard_unavailable") && !text.contains("bad"), "{text}");
+        let (received, _) = send_request(&whole, request("plain", false, &json!("Hello?")));
+        assert_eq!(received.status(), 200);
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use guards::settings::{Pii, PiiAction, PiiKind};
-use guards::{WordList, pii};
+use guards::{Masks, Verdict, WordList, pii};
 use serde_json::{Value, json};
 use sim::testing::Rng;
 use sim::upstream::{Script, ScriptEvent};
@@ -176,6 +176,11 @@ fn stream_with_an_escaped_word_in_arguments_is_blocked() {
     }
 }
 
+/// Whether no personal data are found in a text.
+fn is_without_data(settings: &Pii, text: &str) -> bool {
+    pii::detect(settings, text).is_some_and(|found| found.is_empty())
+}
+
 #[test]
 fn streams_with_a_phone_number_are_masked_for_any_split() {
     let settings = Pii {
@@ -189,7 +194,7 @@ fn streams_with_a_phone_number_are_masked_for_any_split() {
         let mut rng = Rng(seed);
         let events = events(&mut rng, true);
         let sent = texts(events.iter().map(String::as_str));
-        let is_clean = sent.values().all(|text| pii::detect(&settings, text).is_empty());
+        let is_clean = sent.values().all(|text| is_without_data(&settings, text));
         let script = script(&mut rng, events);
         let (plain, _) = send_request(&script, request("plain", true, &json!("Hello?")));
         let (received, record) = send_request(&script, request("private", true, &json!("Hello?")));
@@ -201,9 +206,73 @@ fn streams_with_a_phone_number_are_masked_for_any_split() {
             continue;
         }
         for (channel, text) in texts(data(&body)) {
-            assert!(pii::detect(&settings, &text).is_empty(), "{seed} {channel}: {text:?}");
+            assert!(is_without_data(&settings, &text), "{seed} {channel}: {text:?}");
         }
         masked += 1;
     }
     assert!(masked > 50 && passed > 50, "{masked} {passed}");
+}
+
+#[test]
+fn verdicts_of_a_stream_are_those_of_its_whole_text() {
+    let word_list = WordList::new(WORDS);
+    let settings = Pii {
+        detect: vec![PiiKind::Phone],
+        custom: Vec::new(),
+        action: PiiAction::Replace,
+        restore: false,
+    };
+    let (mut blocked, mut masked) = (0, 0);
+    for seed in 2_000..2_200 {
+        let mut rng = Rng(seed);
+        let text: String = (0..1 + rng.below(12)).map(|_| rng.pick(&PIECES)).collect();
+        let letters: Vec<char> = text.chars().collect();
+        let (mut events, mut at) = (Vec::new(), 0);
+        while at < letters.len() {
+            let end = (at + 1 + rng.below(9) as usize).min(letters.len());
+            let piece: String = letters[at..end].iter().collect();
+            let index = rng.pick(&["0", "\"0\"", "0.0"]);
+            let content = json!(piece);
+            events.push(format!(
+                r#"{{"choices":[{{"index":{index},"delta":{{"content":{content}}}}}]}}"#
+            ));
+            at = end;
+        }
+        events.push(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#.to_owned());
+        events.push("[DONE]".to_owned());
+        let script = script(&mut rng, events);
+        let is_listed = word_list.find(&text).is_some();
+        // One guard fails open, the other one closed: neither has failed.
+        for model in ["terms", "narrow"] {
+            let (received, record) = send_request(&script, request(model, true, &json!("Hello?")));
+            assert_eq!(record["outcome"] == "blocked", is_listed, "{seed} {model}: {text:?}");
+            let shown = with_odd_indices(&received.text());
+            assert!(is_listed || shown == text, "{seed} {model}: {shown:?}");
+        }
+        let (received, _) = send_request(&script, request("private", true, &json!("Hello?")));
+        let expected = match Masks::default().mask(&settings, &text) {
+            Verdict::Mask(edits, _) => edits.iter().rev().fold(text.clone(), |mut text, edit| {
+                text.replace_range(edit.at.clone(), &edit.text);
+                text
+            }),
+            verdict => {
+                assert_eq!(verdict, Verdict::Pass);
+                text.clone()
+            }
+        };
+        assert_eq!(with_odd_indices(&received.text()), expected, "{seed}: {text:?}");
+        blocked += u64::from(is_listed);
+        masked += u64::from(expected != text);
+    }
+    assert!(blocked > 10 && masked > 10, "{blocked} {masked}");
+}
+
+/// Concatenates the content of all events, whatever the form of the index.
+fn with_odd_indices(body: &str) -> String {
+    let events = data(body).filter(|data| data.starts_with('{'));
+    let content = events.map(|data| {
+        let event: Value = serde_json::from_str(data).expect("JSON");
+        event["choices"][0]["delta"]["content"].as_str().unwrap_or_default().to_owned()
+    });
+    content.collect()
 }

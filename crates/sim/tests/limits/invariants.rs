@@ -64,15 +64,19 @@ fn callers(rng: &mut Rng) -> Vec<Caller> {
 
 /// Returns the tokens and requests that a record counts as spent.
 fn spent(record: &Value) -> (u64, u64) {
+    let attempts = record["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    // A provider that has the prompt may bill it.
+    let is_lost = attempts.iter().any(|attempt| attempt["tokens"].is_u64());
     let served = match record["outcome"].as_str() {
         Some("answered" | "truncated") => true,
-        // A hang-up between a failed attempt and the next one costs nothing.
+        // A hang-up between a refused attempt and the next one costs nothing.
         Some("hung_up") => {
-            record["attempts"].as_array().and_then(|all| all.last()).is_some_and(|last| {
-                matches!(last["result"].as_str(), Some("answered" | "abandoned" | "callers_fault"))
-            })
+            let answered = |attempt: &Value| {
+                matches!(attempt["result"].as_str(), Some("answered" | "callers_fault"))
+            };
+            is_lost || attempts.iter().any(answered)
         }
-        _ => false,
+        _ => is_lost,
     };
     let number = |name: &str| record["tokens"][name].as_u64().unwrap_or_default();
     if served { (number("input") + number("output"), 1) } else { (0, 0) }

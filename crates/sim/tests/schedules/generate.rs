@@ -140,7 +140,15 @@ impl Schedule {
         let callers = (0..rng.number(1, 4)).map(|_| caller(rng, total)).collect();
         let max_attempts = match is_sent_once {
             true => 1,
-            false => (1 + fallbacks) * (1 + retries) + all_keys + if continues { 2 } else { 0 },
+            // A broken connection to the last target, and `stream_options` that each target refuses, add one each.
+            false => {
+                let taken_back = 1 + fallbacks;
+                (1 + fallbacks) * (1 + retries)
+                    + all_keys
+                    + taken_back
+                    + 1
+                    + if continues { 2 } else { 0 }
+            }
         };
         Self { seed, config, secrets, upstreams, callers, max_attempts, total }
     }

@@ -103,7 +103,7 @@ fn request(
         format!("{:?} attempts in the header, {before} in the record", headers["x-serin-attempts"])
     })?;
     match (record["target"].as_str(), status.as_u16()) {
-        (None, 502..=504) => gateways_error(status.as_u16(), headers, received),
+        (None, 429 | 502..=504) => gateways_error(status.as_u16(), headers, received),
         (Some(target), 200 | 400..=499) => {
             let (upstream, _) = target.split_once('/').ok_or("a target without a slash")?;
             let last = calls
@@ -144,6 +144,7 @@ fn gateways_error(
 ) -> Result<(), String> {
     let error = Transcript::parse("application/json", &received.body()).error_code;
     let expected = match status {
+        429 => "upstream_rate_limited",
         502 => "upstream_error",
         503 => "no_healthy_upstream",
         _ => "upstream_timeout",
@@ -152,8 +153,8 @@ fn gateways_error(
     ensure(is_cut || error.as_deref() == Some(expected), || {
         format!("status {status} with code {error:?}")
     })?;
-    ensure(status != 503 || headers.contains_key("retry-after"), || {
-        "503 without retry-after".to_owned()
+    ensure(!matches!(status, 429 | 503) || headers.contains_key("retry-after"), || {
+        format!("{status} without retry-after")
     })
 }
 
@@ -171,6 +172,11 @@ fn answer(
         return Err(format!("an answer from a call that had none: {script:?}"));
     };
     let is_success = sent.status.is_success();
+    let mut attempts = record["attempts"].as_array().into_iter().flatten();
+    if attempts.any(|attempt| attempt["result"] == "answered" && attempt.get("converted").is_some())
+    {
+        return converted(caller, received, script, &sent);
+    }
     ensure(record["status"] == sent.status.as_u16(), || {
         format!("{} became {}", sent.status, record["status"])
     })?;
@@ -183,6 +189,35 @@ fn answer(
     })?;
     ensure(sent.bytes().starts_with(&received.body()), || {
         "the body is not what the upstream sent".to_owned()
+    })
+}
+
+/// Checks an answer in another wrapping than the upstream's: the caller's own, with the same text.
+fn converted(
+    caller: &Caller,
+    received: &Received,
+    script: &Script,
+    sent: &PlannedResponse,
+) -> Result<(), String> {
+    ensure(sent.ends(), || "an answer that broke off was passed on".to_owned())?;
+    let content_type = if caller.stream { "text/event-stream" } else { "application/json" };
+    let head = received.head.as_ref().ok_or("no head")?;
+    ensure(head.1["content-type"] == content_type, || format!("{:?} is converted", head.1))?;
+    let sent_type = if caller.stream { "application/json" } else { "text/event-stream" };
+    let original = Transcript::parse(sent_type, &sent.bytes());
+    let transcript = Transcript::parse(content_type, &received.body());
+    let answer = script.answer.as_deref().unwrap_or_default();
+    ensure(original.text == answer && answer.starts_with(&transcript.text), || {
+        format!("{:?} is not a prefix of {answer:?}", transcript.text)
+    })?;
+    ensure(!received.is_whole || transcript.text == answer, || {
+        format!("{answer:?} became {:?}", transcript.text)
+    })?;
+    ensure(!received.is_whole || transcript.finish_reasons == original.finish_reasons, || {
+        format!("{:?} became {:?}", original.finish_reasons, transcript.finish_reasons)
+    })?;
+    ensure(!received.is_whole || !caller.stream || transcript.contains_done(), || {
+        "a stream without [DONE]".to_owned()
     })
 }
 
@@ -294,10 +329,13 @@ fn continued(
         format!("{:?} is not a part of {:?} and then {:?}", transcript.text, texts[0], texts[1])
     })?;
     ensure(body.matches(r#""role":"#).count() <= 1, || format!("two roles: {body}"))?;
-    let sent_done = events.iter().any(|event| event.contains("data: [DONE]"));
+    // One JSON object instead of a stream was turned into a whole stream.
+    let is_converted = rest.get("converted").is_some();
+    let sent_done = is_converted || events.iter().any(|event| event.contains("data: [DONE]"));
     let dones = transcript.events.iter().filter(|data| *data == "[DONE]").count();
     ensure(dones <= usize::from(sent_done), || "[DONE] that no upstream sent".to_owned())?;
-    let sent_finish = events.iter().any(|event| event.contains(r#""finish_reason":"stop""#));
+    let sent_finish =
+        is_converted || events.iter().any(|event| event.contains(r#""finish_reason":"stop""#));
     ensure(transcript.finish_reasons.len() <= usize::from(sent_finish), || {
         "finish_reason that no upstream sent".to_owned()
     })?;

@@ -51,7 +51,9 @@ impl Sent {
             limited: status.as_u16() == 429,
             input: tokens("prompt_tokens"),
             output: tokens("completion_tokens"),
-            first: status.is_success().then(|| millis(received.pieces[0].0)),
+            // A whole answer has no first token.
+            first: (status.is_success() && text.starts_with("data: "))
+                .then(|| millis(received.pieces[0].0)),
             total: millis(received.took),
         }
     }

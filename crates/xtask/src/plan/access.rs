@@ -4,8 +4,8 @@ use std::fmt::{self, Write as _};
 
 use civil_time::zone::Zone;
 use config::{
-    By, Config, IssuerKeys, Limit, Measure, OnError, ParameterRule, Period, Permissions, Quota,
-    Role,
+    By, Config, IssuerKeys, Limit, Measure, OnError, ParameterRule, Period, Permissions, Price,
+    PriceTier, Quota, Role, UnknownSubjects,
 };
 
 use crate::plan::{describe_routes, format_duration, format_pattern, widest};
@@ -22,12 +22,18 @@ pub(crate) fn write(config: &Config, out: &mut String) -> fmt::Result {
     section(out, "Groups", groups)?;
     let issuers = config.auth.issuers.iter().map(|issuer| {
         let keys = match &issuer.keys {
+            IssuerKeys::Missing => "no keys".to_owned(),
             IssuerKeys::Inline(_) => "inline keys".to_owned(),
             IssuerKeys::Url { url, keep } => {
                 format!("keys from {url}, kept for {}", format_duration(*keep))
             }
         };
-        (issuer.issuer.clone(), vec![format!("{keys}; the consumer is {}", issuer.consumer_claim)])
+        let prefix = issuer.namespace.as_ref().map_or_else(String::new, |it| format!("{it}."));
+        let mut words = format!("{keys}; the consumer is {prefix}{}", issuer.consumer_claim);
+        if issuer.unknown == UnknownSubjects::Refuse {
+            words.push_str("; unknown subjects are refused");
+        }
+        (issuer.issuer.clone(), vec![words])
     });
     section(out, "Token issuers", issuers)?;
     let limits =
@@ -36,10 +42,20 @@ pub(crate) fn write(config: &Config, out: &mut String) -> fmt::Result {
     let prices = config.prices.rows().map(|(provider, models, price)| {
         let provider = provider.map(|index| format!(" at {}", config.provider(index).id));
         // The configuration holds billionths of a dollar per thousand tokens.
-        let [input, cached, output] =
-            [price.input, price.cached, price.output].map(|amount| decimal(amount, 6));
-        let words = format!("input {input}, cached input {cached}, output {output}");
-        (format!("{}{}", format_pattern(models), provider.unwrap_or_default()), vec![words])
+        let words = |price: Price| {
+            let [input, cached, written, output] =
+                [price.input, price.cached, price.cache_write, price.output]
+                    .map(|amount| decimal(amount, 6));
+            let mut words = format!("input {input}, cached input {cached}, output {output}");
+            if price.cache_write != price.input {
+                write!(words, ", cache writes {written}").ok();
+            }
+            words
+        };
+        let tier =
+            |tier: PriceTier| format!("above {} prompt tokens: {}", tier.above, words(tier.price));
+        let lines = [words(price.at(0))].into_iter().chain(price.tiers().map(tier)).collect();
+        (format!("{}{}", format_pattern(models), provider.unwrap_or_default()), lines)
     });
     section(out, "Prices, in USD for a million tokens", prices)?;
     let operators = config.operators.iter().map(|operator| {
@@ -100,7 +116,7 @@ pub(crate) fn section(
     Ok(())
 }
 
-/// Quotas and subjects of a limit on the first line, its storage on the second.
+/// Quotas and subjects of a limit on the first line, its storage on the second, then an advice.
 fn describe_limit(config: &Config, limit: &Limit) -> Vec<String> {
     let quotas: Vec<String> = limit.quotas.iter().map(describe_quota).collect();
     let by = match &limit.by {
@@ -120,6 +136,7 @@ fn describe_limit(config: &Config, limit: &Limit) -> Vec<String> {
     if let Some(groups) = &limit.groups {
         write!(what, ", groups {}", groups.join(", ")).ok();
     }
+    let mut advice = None;
     let mut how = match &limit.colocation_group {
         Some(home) => format!("kept in {home}"),
         None => "kept in a book for each value".to_owned(),
@@ -133,11 +150,18 @@ fn describe_limit(config: &Config, limit: &Limit) -> Vec<String> {
     if limit.lease {
         how.push_str(", leased");
     }
+    let has_length = limit.quotas.iter().any(|quota| quota.measure != Measure::Requests);
+    if has_length && !limit.hard && limit.by == By::Consumer {
+        advice = Some("set hard = true to bound what concurrent requests can take beyond it");
+    }
     how.push_str(match limit.on_error {
         OnError::Open => ", fails open without the ledger",
         OnError::Closed => ", fails closed without the ledger",
     });
-    vec![what, how]
+    [Some(what), Some(how), advice.map(|advice| format!("advice: {advice}"))]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn describe_quota(quota: &Quota) -> String {
@@ -196,8 +220,8 @@ Groups
 
 Token issuers
   https://id.example.com/  keys from https://id.example.com/.well-known/jwks.json, kept for 1h; \
-the consumer is azp
-  tests                    inline keys; the consumer is sub
+the consumer is azp; unknown subjects are refused
+  tests                    inline keys; the consumer is tests.sub
   inline                   inline keys; the consumer is sub
 
 Limits

@@ -186,3 +186,17 @@ fn operator_invalid_values_are_refused() {
     );
     assert_refused("[admin]\noperator = []", &[("admin.operator", "unknown field", "operators")]);
 }
+
+#[test]
+fn issuer_rules_for_groups_and_subjects_are_checked() {
+    let base = "secret = \"secret:LONG_ENOUGH_TO_SIGN_A_TOKEN_BY_ITSELF\"\n";
+    let refused =
+        |fields: &str, expected| assert_refused_issuer(&format!("{base}{fields}"), expected);
+    refused(
+        "default_group = \"g\"",
+        &[("default_group", "\"g\"", "no `default_group` without `group_claim`")],
+    );
+    refused("namespace = \"a/b\"", &[("namespace", "\"a/b\"", "letters, digits")]);
+    refused("unknown = \"deny\"", &[("unknown", "\"deny\"", "one of admit, refuse")]);
+    refused("groups = \"all\"", &[("groups", "\"all\"", "one of any, listed")]);
+}

@@ -131,6 +131,33 @@ fn prices_and_costs_invalid_values_are_refused() {
             ("prices[0].cached_input", "0.00000000001", "nine decimals"),
         ],
     );
+    assert_refused(
+        &format!(
+            "{price}cache_write = -1\ntiers = [{{ above = 0, input = -1, output = 1, cached = 100001, cache_write = 0.00000000001 }}]"
+        ),
+        &[
+            ("prices[0].cache_write", "-1", "from 0 to 100000"),
+            ("prices[0].tiers[0].above", "0", "from 1 to 1000000000"),
+            ("prices[0].tiers[0].input", "-1", "from 0 to 100000"),
+            ("prices[0].tiers[0].cached", "100001", "from 0 to 100000"),
+            ("prices[0].tiers[0].cache_write", "0.00000000001", "nine decimals"),
+        ],
+    );
+    let tier = "{ above = 1, input = 1, output = 1 }";
+    assert_refused(
+        &format!("{price}tiers = [{tier}, {tier}]"),
+        &[("prices[0].tiers[1].above", "1", "tiers[0]")],
+    );
+    let tiers: Vec<String> =
+        (1..=5).map(|at| tier.replace("above = 1", &format!("above = {at}"))).collect();
+    assert_refused(
+        &format!("{price}tiers = [{}]", tiers.join(", ")),
+        &[("prices[0].tiers", "5 tiers", "at most 4 tiers")],
+    );
+    assert_refused(
+        &format!("{price}tiers = [{{ above = 1, input = 1 }}]"),
+        &[("prices[0].tiers[0]", "no field `output`", "")],
+    );
     assert_refused(&price.repeat(2), &[("prices[1].model", "\"*\"", "prices[0]")]);
     assert_refused(
         "[[prices]]\nmodel = \"*\"\ninput = 1",

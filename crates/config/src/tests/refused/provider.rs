@@ -71,3 +71,19 @@ fn base_url_invalid_values_are_refused() {
         assert!(!shown.contains("hidden"), "{shown}");
     }
 }
+
+#[test]
+fn link_local_addresses_are_refused() {
+    for url in [
+        "http://169.254.169.254/v1",
+        "https://169.254.170.2",
+        "http://[fe80::1]:8000/v1",
+        "http://[fd00:ec2::254]/v1",
+        "http://[::ffff:169.254.169.254]/v1",
+        "http://2852039166/v1",
+        "http://Metadata.google.internal/v1",
+    ] {
+        let text = format!("[[providers]]\nid = \"vllm\"\nbase_url = \"{url}\"");
+        assert_refused(&text, &[("providers[0].base_url", "metadata service", "https://")]);
+    }
+}

@@ -182,6 +182,10 @@ fn route_invalid_policies_are_refused() {
         &[("routes[0].timeouts.first_byte", "\"31s\"", "no more than `total`")],
     );
     refused(
+        "timeouts = { answer = \"11m\" }",
+        &[("routes[0].timeouts.answer", "\"11m\"", "no more than `total`")],
+    );
+    refused(
         "timeouts = { first_byte = \"11m\" }",
         &[("routes[0].timeouts.first_byte", "\"11m\"", "no more than `total`")],
     );

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use ::config::Config;
+use secret::Secret;
 use serde_json::json;
 
+use crate::auth::jwt::JwtAuthenticator;
 use crate::host::Clock;
+use crate::testing::fake_host::block_on;
 
 use super::Fixture;
 
@@ -279,4 +283,31 @@ fn lists_are_complete_at_any_page_size() {
         }
     }
     fixture.assert_refused("GET consumers?cursor=x", "", 400, "invalid_request");
+}
+
+/// A token of `https://id.example.com/` for the subject `eve`, valid until 2100.
+const TOKEN_OF_EVE: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUuY29tLyIsInN1YiI6ImV2ZSIsImV4cCI6NDEwMjQ0NDgwMH0.10GHiEEQsaMHRE0LsLMuf0z3b-1JIuBkqMiPelMYfG4";
+
+#[test]
+fn token_of_a_deleted_or_changed_consumer_loses_its_rights_at_once() {
+    let mut fixture = Fixture::new();
+    let issuer = r#"{ "auth": { "jwt": [{ "issuer": "https://id.example.com/", "secret": "secret:JWT" }] } }"#;
+    let secret = |_: &str| Some(Secret::new("a-secret-of-the-issuer-with-48-characters-in-it."));
+    fixture.config.auth = Config::from_json(issuer, &secret).expect("the document is right").auth;
+    let authenticator = JwtAuthenticator::new(&fixture.config);
+    let consumer = || {
+        let sources = (&fixture.config, Some(&fixture.key_cache));
+        let found = authenticator.authenticate(sources, &fixture.fake, TOKEN_OF_EVE);
+        block_on(found).ok()
+    };
+    // A subject that nobody configured is a consumer without settings.
+    assert!(consumer().is_some_and(|eve| eve.permissions.routes.is_none()));
+    fixture.assert_status("POST consumers", r#"{"id":"eve","routes":["chat"]}"#, 201);
+    assert!(consumer().is_some_and(|eve| eve.permissions.routes.is_some()));
+    fixture.assert_status("PATCH consumers/eve", r#"{"disabled":true}"#, 200);
+    assert!(consumer().is_some_and(|eve| eve.disabled));
+    fixture.assert_status("DELETE consumers/eve", "", 204);
+    assert!(consumer().is_none(), "a deleted consumer is not a subject without settings");
+    fixture.assert_status("POST consumers", r#"{"id":"eve"}"#, 201);
+    assert!(consumer().is_some_and(|eve| !eve.disabled));
 }

@@ -34,8 +34,8 @@ fn record(fixture: &Fixture, consumer: &str) -> Record {
             input: 100,
             output: 20,
             cached: 40,
-            reasoning: 0,
             counted: TokenSource::Reported,
+            ..Tokens::default()
         },
         first_token_ms: Some(300),
         total_ms: 1_250,

@@ -84,7 +84,7 @@ fn usage_without_step_is_one_total() {
         "data": [{
             "start": start, "requests": 8, "failed": 4, "limited": 0, "estimated": 0,
             "cache_hits": 4, "guard_blocks": 0,
-            "input_tokens": 400, "cached_tokens": 40, "output_tokens": 80, "reasoning_tokens": 0,
+            "input_tokens": 400, "cached_tokens": 40, "cache_write_tokens": 0, "output_tokens": 80, "reasoning_tokens": 0,
             "cost_usd": 6.0, "mean_first_token_ms": 300, "mean_total_ms": 500,
             "p50_first_token_ms": 301, "p95_first_token_ms": 301, "p99_first_token_ms": 301,
             "p50_total_ms": 95, "p95_total_ms": 865, "p99_total_ms": 865,

@@ -225,6 +225,11 @@ impl KeyCache {
         self.unknown_keys.borrow_mut().retain(|_| false);
     }
 
+    /// Number of changes to consumers and keys made here.
+    pub(crate) fn change_count(&self) -> u64 {
+        self.change_count.get()
+    }
+
     /// Records a change made here.
     pub(super) fn record_write(&self, name: String, value: Option<Bytes>, at: Timestamp) {
         self.overlay.borrow_mut().insert(name, OverlayEntry { value, at });

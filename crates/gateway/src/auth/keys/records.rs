@@ -63,6 +63,20 @@ pub(crate) struct StoredConsumer {
     pub claim: LockReservation,
 }
 
+/// A deleted consumer of the admin API, at `deleted/<id>`. Tokens of an issuer may still name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeletedConsumer {
+    /// Time of the deletion.
+    pub deleted: Timestamp,
+}
+
+impl DeletedConsumer {
+    /// Name in the store.
+    pub(crate) fn storage_key(id: &str) -> String {
+        format!("deleted/{id}")
+    }
+}
+
 /// A reservation in the ledger that serves as a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LockReservation {

@@ -10,7 +10,7 @@ use crate::host::{Clock, KvStore, Listing};
 
 use super::hashing::KeyHash;
 use super::lookup::KeyCache;
-use super::records::{KeyMetadata, StoredConsumer, StoredKey};
+use super::records::{DeletedConsumer, KeyMetadata, StoredConsumer, StoredKey};
 
 /// Store of keys and consumers. Every write updates the key cache.
 #[derive(Debug)]
@@ -89,6 +89,19 @@ impl<'a, P: Clock + KvStore> KeyStore<'a, P> {
         self.delete(StoredConsumer::storage_key(id)).await?;
         self.key_cache.invalidate_consumer(id);
         Ok(())
+    }
+
+    /// Records that a consumer was deleted: tokens that name it are refused until it exists again.
+    pub(crate) async fn put_deleted(&self, id: &str) -> Result<(), HostError> {
+        let deleted = DeletedConsumer { deleted: self.host.now() };
+        self.put_json(DeletedConsumer::storage_key(id), &deleted).await
+    }
+
+    /// Whether a consumer of this name was deleted.
+    pub(crate) async fn is_deleted(&self, id: &str) -> Result<bool, HostError> {
+        let found: Option<DeletedConsumer> =
+            self.get_json(&DeletedConsumer::storage_key(id)).await?;
+        Ok(found.is_some())
     }
 
     /// Lists names with a prefix. Names deleted here are left out; names written here may be

@@ -3,14 +3,22 @@ use civil_time::Timestamp;
 use openai::Endpoint::{self, ChatCompletions, Completions, Embeddings};
 use serde_json::{Value, json};
 
-use crate::cache::{CacheEntry, CacheEntryHead, StoredTokens, first_choice_text};
+use crate::cache::{CacheEntry, CacheEntryHead, StoredTokens};
+use crate::upstream::wrapping::first_choice_text;
 
 use super::{Replay, ReplayOptions, is_complete};
 
 fn kept(stream: bool, body: &str) -> CacheEntry {
     let times = (Timestamp::from_millis(1), Timestamp::from_millis(2));
     let names = ("chat".to_owned(), "app".to_owned(), "openai/gpt-4o".to_owned());
-    let spent = StoredTokens { input: 9, output: 4, cached: 3, reasoning: 1, reported: true };
+    let spent = StoredTokens {
+        input: 9,
+        output: 4,
+        cached: 3,
+        cache_write: 0,
+        reasoning: 1,
+        reported: true,
+    };
     CacheEntry::new(
         CacheEntryHead::new(times, names, stream, spent),
         Bytes::copy_from_slice(body.as_bytes()),
@@ -292,9 +300,32 @@ fn only_complete_answers_are_stored() {
     for body in ["", "{}", "[]", "{\"choices\":[]}", "{\"choices\":[{}]}", "<html>"] {
         assert_complete(ChatCompletions, false, body, false);
     }
-    let short = Bytes::from_static(br#"{"choices":[{"finish_reason":"length"}]}"#);
+    let short = Bytes::from_static(br#"{"choices":[{"text":"a","finish_reason":"length"}]}"#);
     assert!(is_complete(ChatCompletions, false, &short, false));
     assert!(!is_complete(ChatCompletions, false, &short, true), "the gateway made it short");
+}
+
+#[test]
+fn empty_answers_are_not_stored() {
+    let whole = |message: &str| {
+        format!(r#"{{"choices":[{{"message":{message},"finish_reason":"stop"}}]}}"#)
+    };
+    for (message, expected) in [
+        (r#"{"role":"assistant","content":""}"#, false),
+        (r#"{"role":"assistant","content":null,"tool_calls":[]}"#, false),
+        (r#"{"role":"assistant","content":"","reasoning_content":"hm"}"#, false),
+        (r#"{"role":"assistant","content":null,"tool_calls":[{"id":"c"}]}"#, true),
+        (r#"{"role":"assistant","content":null,"refusal":"no"}"#, true),
+        (r#"{"role":"assistant","content":"a"}"#, true),
+    ] {
+        assert_complete(ChatCompletions, false, &whole(message), expected);
+        let delta = whole(message).replace("message", "delta");
+        assert_complete(ChatCompletions, true, &format!("data: {delta}\n\n"), expected);
+    }
+    let text = r#"{"choices":[{"text":"","finish_reason":"stop"}]}"#;
+    assert_complete(Completions, false, text, false);
+    let two = r#"{"choices":[{"text":"a","finish_reason":"stop"},{"index":1,"text":"","finish_reason":"stop"}]}"#;
+    assert_complete(Completions, false, two, false);
 }
 
 #[test]
@@ -311,4 +342,212 @@ fn first_choice_text_is_the_answers_text() {
     ] {
         assert_eq!(of(false, &body), None);
     }
+}
+
+/// Stream of a chat whose deltas have these values of a member, and the finish.
+fn stream_of(name: &str, values: &[Value]) -> String {
+    let mut all: Vec<Value> = values
+        .iter()
+        .map(|value| {
+            chunk(json!([{ "index": 0, "delta": { name: value }, "finish_reason": null }]))
+        })
+        .collect();
+    all.push(chunk(json!([{ "index": 0, "delta": {}, "finish_reason": "stop" }])));
+    events(&all)
+}
+
+#[test]
+fn parts_of_content_are_kept_or_not_replayed_as_a_whole() {
+    let part = |text: &str| json!([{ "type": "text", "text": text }]);
+    let told = |name: &str, values: &[Value]| {
+        let entry = kept(true, &stream_of(name, values));
+        match replay(&entry, ChatCompletions, false, false, false) {
+            Some(Replay::Whole(bytes)) => {
+                let whole: Value = serde_json::from_slice(&bytes).expect("JSON");
+                Some(whole["choices"][0]["message"][name].clone())
+            }
+            Some(other) => panic!("{other:?}"),
+            None => None,
+        }
+    };
+    let both = json!([{ "type": "text", "text": "a" }, { "type": "text", "text": "b" }]);
+    assert_eq!(told("content", &[part("a"), part("b")]), Some(both.clone()));
+    assert_eq!(
+        told("content", &[json!(""), part("a"), Value::Null, part("b"), json!("")]),
+        Some(both)
+    );
+    // A list, a text, or an object in the place of another kind would be lost.
+    for values in [
+        [part("a"), json!("b")],
+        [json!("a"), part("b")],
+        [json!({ "a": 1 }), json!("b")],
+        [json!([{ "index": 0, "a": 1 }]), part("b")],
+    ] {
+        assert_eq!(told("content", &values), None, "{values:?}");
+        assert_eq!(told("new", &values), None, "{values:?}");
+        let entry = kept(true, &stream_of("content", &values));
+        assert!(
+            replay(&entry, ChatCompletions, true, false, false).is_some(),
+            "as a stream it is whole"
+        );
+    }
+    assert_eq!(told("role", &[json!("assistant"), json!("user")]), None);
+}
+
+/// Total length of the events of a replay.
+fn events_bytes(answer: &Value, piecewise: bool) -> Option<usize> {
+    match replay(&kept(false, &answer.to_string()), ChatCompletions, true, true, piecewise)? {
+        Replay::Events(events) => Some(events.iter().map(Bytes::len).sum()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn stream_is_not_many_times_longer_than_its_answer() {
+    let choice = |index: usize, text: &str| json!({ "index": index, "message": { "role": "assistant", "content": text }, "finish_reason": "stop" });
+    let choices: Vec<Value> = (0..64).map(|index| choice(index, "x")).collect();
+    // An unknown member is sent once.
+    let novelty = "n".repeat(200_000);
+    let answer =
+        json!({ "id": "a", "model": "m", "created": 1, "novelty": novelty, "choices": choices });
+    assert!(events_bytes(&answer, true).expect("a stream") < 250_000);
+    let served = chunks(&kept(false, &answer.to_string()), ChatCompletions, false, false);
+    assert_eq!((&served[0]["novelty"], &served[1]["novelty"]), (&json!(novelty), &Value::Null));
+    assert!(served.iter().all(|chunk| chunk["model"] == "m" && chunk["id"] == "chatcmpl-fresh"));
+    // A long model is unknown too.
+    let answer = json!({ "id": "a", "model": novelty, "choices": choices });
+    assert!(events_bytes(&answer, true).expect("a stream") < 250_000);
+    // A long text has longer pieces.
+    let text = "word ".repeat(100_000);
+    let length =
+        events_bytes(&json!({ "id": "a", "model": "m", "choices": [choice(0, &text)] }), true);
+    assert!(length.expect("a stream") < 6 * text.len());
+    // Very many choices are not told.
+    let choices: Vec<Value> = (0..40_000).map(|_| json!({ "message": {} })).collect();
+    assert_eq!(events_bytes(&json!({ "id": "a".repeat(200), "choices": choices }), false), None);
+}
+
+#[test]
+fn events_of_a_replay_are_each_on_one_line() {
+    let answer = "{\r\n \"id\": \"a\",\r\n \"new\": [\n1,\r 2],\r\n \"choices\": [\n{\"message\": {\"content\": \"a\\nb\",\n\"more\": [\r]}}]}\n";
+    let Some(Replay::Events(events)) =
+        replay(&kept(false, answer), ChatCompletions, true, false, false)
+    else {
+        panic!("no events")
+    };
+    let text = String::from_utf8(events.concat()).expect("text");
+    assert!(!text.contains('\r'), "{text:?}");
+    assert!(
+        text.split_terminator("\n\n")
+            .all(|event| event.starts_with("data: ") && !event.contains('\n'))
+    );
+}
+
+proptest::proptest! {
+    /// Neither conversion panics, whatever an upstream has sent, and what is converted is JSON.
+    #[test]
+    fn replay_of_any_bytes_is_json_or_nothing(
+        pieces in proptest::collection::vec(piece(), 0..12),
+        endpoint in proptest::prop_oneof![
+            proptest::prelude::Just(ChatCompletions), proptest::prelude::Just(Completions), proptest::prelude::Just(Embeddings)
+        ],
+        stored in proptest::prelude::any::<bool>(),
+    ) {
+        let body = pieces.concat();
+        let entry = kept(stored, &body);
+        for (stream, usage, piecewise) in [(true, true, true), (true, false, false), (false, true, false)] {
+            match replay(&entry, endpoint, stream, usage, piecewise) {
+                Some(Replay::Whole(bytes)) => {
+                    serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).expect("JSON");
+                }
+                Some(Replay::Events(events)) => {
+                    for event in events {
+                        let event = str::from_utf8(&event).expect("text");
+                        let data = event.strip_prefix("data: ").expect("data");
+                        let data = data.replace("\ndata: ", "\n");
+                        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&data).is_ok();
+                        proptest::prop_assert!(is_json || data == "[DONE]\n\n", "{data:?}");
+                    }
+                }
+                None => {}
+            }
+        }
+        is_complete(endpoint, stored, &entry.body, false);
+        first_choice_text(stored, &entry.body);
+    }
+
+    /// Texts, tool calls and unknown members survive both conversions.
+    #[test]
+    fn streams_keep_what_they_hold_there_and_back(
+        texts in proptest::collection::vec("[a-z \\n\"é]{0,6}", 1..8),
+        arguments in proptest::collection::vec("[a-z{}\"]{0,4}", 0..5),
+        piecewise in proptest::prelude::any::<bool>(),
+    ) {
+        let mut all: Vec<Value> = Vec::new();
+        for text in &texts {
+            all.push(chunk(json!([{ "index": 0, "delta": { "content": text, "odd": [text] }, "logprobs": { "content": [{ "token": text }] } }])));
+        }
+        for argument in &arguments {
+            all.push(chunk(json!([{ "index": 1, "delta": { "tool_calls": [{ "index": 3, "function": { "arguments": argument } }] } }])));
+        }
+        for index in 0..=u64::from(!arguments.is_empty()) {
+            all.push(chunk(json!([{ "index": index, "delta": {}, "finish_reason": "stop" }])));
+        }
+        let first = whole(&kept(true, &events(&all)), ChatCompletions);
+        let message = &first["choices"][0]["message"];
+        proptest::prop_assert_eq!(&message["content"], &json!(texts.concat()));
+        proptest::prop_assert_eq!(&message["odd"], &json!(texts));
+        if !arguments.is_empty() {
+            let call = &first["choices"][1]["message"]["tool_calls"][0];
+            proptest::prop_assert_eq!(call, &json!({ "function": { "arguments": arguments.concat() } }));
+        }
+        let again = chunks(&kept(false, &first.to_string()), ChatCompletions, false, piecewise);
+        let second = whole(&kept(true, &events(&again)), ChatCompletions);
+        proptest::prop_assert_eq!(second, first);
+    }
+}
+
+/// Piece of a stream or of an answer, whole or broken.
+fn piece() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let value = prop_oneof![
+        Just("null"),
+        Just("\"\""),
+        Just("\"a\\n\""),
+        Just("\"\\ud83d\""),
+        Just("0"),
+        Just("1e999"),
+        Just("-1"),
+        Just("[]"),
+        Just("{}"),
+        Just("[{\"index\":0,\"a\":\"b\"},{\"index\":0}]"),
+        Just("[1]"),
+        Just("{\"content\":\"x\"}"),
+        Just(
+            "{\"role\":\"assistant\",\"content\":[{\"text\":\"x\"}],\"tool_calls\":[{\"index\":1},7]}"
+        ),
+        Just("{\"content\":"),
+    ];
+    let name = prop_oneof![
+        Just("index"),
+        Just("delta"),
+        Just("message"),
+        Just("text"),
+        Just("logprobs"),
+        Just("finish_reason"),
+        Just("new"),
+    ];
+    let choice = proptest::collection::vec((name, value.clone()), 0..4).prop_map(|members| {
+        let members: Vec<String> =
+            members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        format!("{{{}}}", members.join(","))
+    });
+    let answer = (proptest::collection::vec(choice, 0..3), value, any::<bool>()).prop_map(
+        |(choices, other, is_event)| {
+            let json =
+                format!("{{\"id\":{other},\"choices\":[{}],\"usage\":{other}}}", choices.join(","));
+            if is_event { format!("data: {json}\n\n") } else { json }
+        },
+    );
+    prop_oneof![8 => answer, 1 => "\\PC{0,12}", 1 => Just("data: [DONE]\n\n".to_owned()), 1 => Just("\r\n".to_owned())]
 }

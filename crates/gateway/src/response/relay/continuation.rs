@@ -53,7 +53,7 @@ impl<P: Host> Relay<P> {
             return false;
         };
         let Some(mut scope) = self.scope.take() else { return false };
-        scope.split_usage(reader.meter().tokens(self.stream.prompt_size));
+        scope.split_usage(self.stream.tokens());
         let parts = ContentParts { delta: false, ..reader.parts() };
         self.splicer = Some(ContinuationSplicer::new(streamed_text, parts));
         let late_updates = scope.late_updates();

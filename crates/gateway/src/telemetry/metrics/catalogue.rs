@@ -35,7 +35,7 @@ pub(super) const FIRST_TOKEN: Metric = Metric {
 };
 pub(super) const TOKENS: Metric = counter(
     "serin_tokens_total",
-    "Tokens; cached ones are among the input, reasoning ones among the output.",
+    "Tokens; cached and cache_write ones are among the input, reasoning ones among the output.",
     &["route", "provider", "model", "consumer", "kind", "counted"],
 );
 pub(super) const COST: Metric = counter(

@@ -86,6 +86,7 @@ pub(crate) fn render(rows: impl IntoIterator<Item = UsageRow>) -> String {
             ("input", "reported", reported_input),
             ("output", "reported", reported_output),
             ("cached", "reported", sum.cached),
+            ("cache_write", "reported", sum.cache_write),
             ("reasoning", "reported", sum.reasoning),
             ("input", "estimated", sum.estimated_input),
             ("output", "estimated", sum.estimated_output),

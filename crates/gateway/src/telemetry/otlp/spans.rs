@@ -122,6 +122,7 @@ fn request_span<'a>(trace: &'a TraceContext, record: &Record) -> Span<'a> {
     attributes.push_text("serin.blocked_by", record.blocked_by.as_deref());
     attributes.push_text("serin.tokens.counted", counted);
     attributes.push_count("serin.tokens.cached", above_zero(tokens.cached));
+    attributes.push_count("serin.tokens.cache_write", above_zero(tokens.cache_write));
     attributes.push_count("serin.tokens.reasoning", above_zero(tokens.reasoning));
     let cost = record.cost_usd.map(|cost| (cost * 1e9).round() as u64);
     attributes.push_number("serin.cost_usd", cost);

@@ -190,6 +190,8 @@ fn totals_of(record: &Record, cost: u64) -> UsageTotals {
     let tokens = record.tokens;
     let is_estimated = tokens.counted == TokenSource::Estimated;
     let estimated = |tokens: u64| if is_estimated { tokens } else { 0 };
+    // Calls whose answers were not used are charged by estimate beside a reported answer.
+    let estimated_input = estimated(tokens.input).max(record.lost_tokens());
     let mut totals = UsageTotals {
         requests: 1,
         failed: count(failed),
@@ -199,9 +201,10 @@ fn totals_of(record: &Record, cost: u64) -> UsageTotals {
         estimated: count(is_estimated),
         input: tokens.input,
         cached: tokens.cached,
+        cache_write: tokens.cache_write,
         output: tokens.output,
         reasoning: tokens.reasoning,
-        estimated_input: estimated(tokens.input),
+        estimated_input,
         estimated_output: estimated(tokens.output),
         cost,
         first_ms: record.first_token_ms.unwrap_or(0),

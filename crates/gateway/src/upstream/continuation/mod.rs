@@ -8,7 +8,7 @@ pub(crate) mod splice;
 use std::fmt;
 use std::rc::Rc;
 
-use config::{Config, Price, ProviderIndex, RouteIndex};
+use config::{Config, ModelPrice, ProviderIndex, RouteIndex};
 use http::Uri;
 use openai::{ContentParts, Endpoint, TextSize, token_estimate};
 use serde::{Deserialize, Serialize};
@@ -16,14 +16,14 @@ use serde::{Deserialize, Serialize};
 use crate::host::Host;
 use crate::record::AttemptKind;
 use crate::request::parse::ParsedRequest;
-use crate::routing::plan::Candidate;
+use crate::routing::plan::{Candidate, ModelOrigin};
 use crate::telemetry::request_scope::RequestScope;
 
+use super::additions;
 use super::answer::AnswerContent;
-use super::attempt::AttemptContext;
+use super::attempt::{AttemptContext, TargetBody};
+use super::caller_upstreams::CallerUpstreams;
 use super::commit::Committed;
-use super::request;
-use super::state::Upstreams;
 
 /// Targets that are asked for a continuation of one request.
 const MAX_CONTINUATION_CALLS: usize = 2;
@@ -35,7 +35,7 @@ const CONTINUE_PROMPT: &str = "Your last message was cut off. Continue it exactl
 /// Targets behind the one that answered, with the data that calls to them need.
 pub(crate) struct ContinuationTargets {
     config: Rc<Config>,
-    upstreams: Rc<Upstreams>,
+    upstreams: CallerUpstreams,
     request: ParsedRequest,
     route: RouteIndex,
     targets: Vec<ContinuationTarget>,
@@ -47,7 +47,8 @@ struct ContinuationTarget {
     provider: ProviderIndex,
     model: String,
     url: Uri,
-    price: Option<Price>,
+    price: Option<ModelPrice>,
+    model_origin: ModelOrigin,
 }
 
 /// Whether the answer to a request may come from two models: a single chat stream of free text.
@@ -72,7 +73,7 @@ pub(crate) fn can_continue(parsed_request: &ParsedRequest) -> bool {
 impl ContinuationTargets {
     pub(crate) fn new(
         config: Rc<Config>,
-        upstreams: Rc<Upstreams>,
+        upstreams: CallerUpstreams,
         request: &ParsedRequest,
         route: RouteIndex,
         candidates: &[Candidate<'_>],
@@ -83,6 +84,7 @@ impl ContinuationTargets {
             model: candidate.model.to_owned(),
             url: candidate.url.clone(),
             price: candidate.price,
+            model_origin: candidate.model_origin,
         };
         let targets = candidates.iter().map(to_target).collect();
         Self { config, upstreams, request: request.clone(), route, targets, parts }
@@ -107,6 +109,7 @@ impl ContinuationTargets {
             extra_prompt: text_size,
             trace: scope.trace().cloned(),
             parts: self.parts,
+            may_replay: false,
         };
         let max = self.request.fields().output.max_per_choice;
         let left = max.map(|max| max.saturating_sub(token_estimate::estimate_tokens(text_size)));
@@ -123,16 +126,19 @@ impl ContinuationTargets {
                 model: &target.model,
                 url: target.url.clone(),
                 price: target.price,
+                model_origin: target.model_origin,
             };
             let Ok(attempt) = context.start(&candidate, AttemptKind::Continuation, &mut scope)
             else {
                 continue;
             };
             calls += 1;
-            let changes = request::body_changes(&candidate, &self.request, left);
-            let body = self
-                .request
-                .body_for_target(openai::Changes { extra_messages: Some(&messages), ..changes });
+            let taken_back = self.upstreams.taken_back((target.provider, &target.model));
+            let (changes, additions) =
+                additions::body_changes(&candidate, &self.request, left, taken_back);
+            let changes = openai::Changes { extra_messages: Some(&messages), ..changes };
+            let bytes = self.request.body_for_target(changes);
+            let body = TargetBody { bytes, additions };
             let result = context.send(&candidate, (attempt.key, attempt.record_index), body).await;
             if let Ok(answer) = context.record_outcome(attempt, result, &mut scope)
                 && answer.status.is_success()
