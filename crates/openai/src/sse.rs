@@ -133,9 +133,13 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// Parses one whole event.
+    /// Parses one whole event. A byte order mark at its start is skipped: the event may become the first
+    /// one that passes, and readers skip it there (WHATWG HTML, 9.2.6). Before it may be the LF of a CRLF
+    /// that was split.
     pub fn parse(event: &'a [u8]) -> Self {
         let mut read = Self { name: None, data: None };
+        let start = event.iter().position(|byte| !matches!(byte, b'\n' | b'\r'));
+        let event = &event[start.unwrap_or(event.len())..];
         let mut rest = event.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(event);
         while !rest.is_empty() {
             let end = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
