@@ -3,8 +3,8 @@
 mod part;
 
 pub use part::{
-    ArgumentsText, CacheBreakpoint, CacheLifetime, Citation, MediaKind, MediaSource, Part, PartKind, ReasoningText,
-    ReasoningTextKind, Seal, SealMaker,
+    ArgumentsText, CacheBreakpoint, CacheLifetime, Citation, MediaKind, MediaSource, Part,
+    PartKind, ReasoningText, ReasoningTextKind, Seal, SealMaker,
 };
 
 /// Protocol of a caller or a provider.
