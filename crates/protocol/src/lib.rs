@@ -12,3 +12,5 @@
 #![warn(missing_docs)]
 
 pub mod model;
+pub mod request;
+pub mod seal;

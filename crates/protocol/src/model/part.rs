@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::Protocol;
 
 /// Part of a message, of the system prompt, or of an answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Part<'a> {
     /// Content.
     pub kind: PartKind<'a>,
@@ -142,7 +142,7 @@ pub enum ReasoningTextKind {
 /// Bytes that only their maker can read: a signature, an encrypted thought.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seal<'a> {
-    /// Who made it.
+    /// Maker.
     pub maker: SealMaker<'a>,
     /// The bytes, as the maker's protocol writes them.
     pub bytes: Cow<'a, str>,
