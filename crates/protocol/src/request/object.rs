@@ -1,7 +1,7 @@
 //! Objects of a body: known members are removed one by one, the rest is left over.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use json::{Members, from_text};
 use serde_json::value::RawValue;
@@ -15,8 +15,8 @@ pub(super) const MAX_NESTING: usize = 100;
 /// Maximum number of elements in the lists of a body that become parts. It bounds the memory, since a
 /// part of 30 bytes takes 300 in the model.
 pub(super) const MAX_PARTS: usize = 100_000;
-/// Length from which repeated names are found by hashing.
-const MIN_HASHED_MEMBERS: usize = 12;
+/// Length from which repeated names are found in a sorted set.
+const MIN_SORTED_MEMBERS: usize = 12;
 
 /// Checks the encoding and the nesting of a body.
 pub(super) fn check_text(body: &[u8]) -> Result<&str, InvalidRequest> {
@@ -67,9 +67,9 @@ impl<'a> Object<'a> {
     pub(super) fn read(raw: &'a RawValue, place: Place) -> Result<Self, InvalidRequest> {
         let wrong = || InvalidRequest::new(place.path_to(""), Problem::Expected("an object"));
         let Members(members) = from_text(raw.get()).map_err(|_| wrong())?;
-        let mut names = HashSet::new();
+        let mut names = BTreeSet::new();
         for (index, (name, _)) in members.iter().enumerate() {
-            let is_repeated = if members.len() < MIN_HASHED_MEMBERS {
+            let is_repeated = if members.len() < MIN_SORTED_MEMBERS {
                 members[..index].iter().any(|(other, _)| other == name)
             } else {
                 !names.insert(name.as_ref())
@@ -184,8 +184,8 @@ impl<'a> Object<'a> {
         InvalidRequest::new(self.place.path_to(name), Problem::Missing)
     }
 
-    /// Adds the members that were not removed to the leftovers. Null and members without a meaning are
-    /// dropped.
+    /// Adds the members that were not removed to the leftovers. Null, empty values, and members without a
+    /// meaning are dropped.
     fn leave(self, protocol: Protocol, scope: Scope, leftovers: &mut Vec<Leftover<'a>>) {
         let place = self.place;
         for (name, raw) in self.members {
@@ -196,7 +196,10 @@ impl<'a> Object<'a> {
                 Loss::RefuseUnless(values) => {
                     rule.carried_to.is_empty() && values.iter().any(|value| is_same(raw, value))
                 }
-                Loss::Shed | Loss::Refuse | Loss::Sampling => false,
+                Loss::Shed => {
+                    rule.carried_to.is_empty() && (is_same(raw, "[]") || is_same(raw, "{}"))
+                }
+                Loss::Refuse | Loss::Sampling => false,
             });
             if !is_harmless {
                 leftovers.push(Leftover { place, name, raw, rule });

@@ -1,7 +1,7 @@
 //! Tools that a target receives, and the choice among them.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::json_writer::JsonWriter;
 use super::names::{ToolName, fit_tool_name};
@@ -18,7 +18,7 @@ pub(super) struct ToolPlan<'w, 'a> {
     pub(super) kept: Vec<&'w Tool<'a>>,
     pub(super) names: Vec<ToolName>,
     /// Names of the kept tools with free text.
-    pub(super) customs: HashSet<&'w str>,
+    pub(super) customs: BTreeSet<&'w str>,
     /// The choice. `None` if there is none, or no tool to choose.
     pub(super) choice: Option<&'w ToolChoice<'a>>,
 }
@@ -30,12 +30,12 @@ pub(super) fn plan_tools<'w, 'a>(
     report: &mut Report<'_>,
 ) -> Written<ToolPlan<'w, 'a>> {
     let mut plan =
-        ToolPlan { kept: Vec::new(), names: Vec::new(), customs: HashSet::new(), choice: None };
-    let mut written_names = HashSet::new();
+        ToolPlan { kept: Vec::new(), names: Vec::new(), customs: BTreeSet::new(), choice: None };
+    let mut written_names = BTreeSet::new();
     let filter = match &request.tool_choice {
         // Messages has no list of allowed tools.
         Some(ToolChoice::Among { names, .. }) if target.protocol == Protocol::Messages => {
-            Some(names.iter().collect::<HashSet<_>>())
+            Some(names.iter().collect::<BTreeSet<_>>())
         }
         _ => None,
     };
@@ -94,7 +94,7 @@ fn plan_choice<'w, 'a>(
     request: &'w Request<'a>,
     target: &Target<'_>,
     plan: &ToolPlan<'w, 'a>,
-    written_names: &HashSet<String>,
+    written_names: &BTreeSet<String>,
     report: &mut Report<'_>,
 ) -> Written<Option<&'w ToolChoice<'a>>> {
     let Some(choice) = &request.tool_choice else { return Ok(None) };

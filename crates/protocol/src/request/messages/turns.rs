@@ -1,6 +1,6 @@
 //! Writer of messages: one message for consecutive turns of a role.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::blocks::{block_plan, write_block, write_breakpoint};
 use crate::model::{LocatedPart, PartKind, Role};
@@ -22,7 +22,7 @@ struct Block<'w, 'a> {
 
 pub(super) fn write_turns(writing: &mut Writing<'_, '_>) -> Written {
     let mut messages = join_turns(writing)?;
-    let mut calls = HashSet::new();
+    let mut calls = BTreeSet::new();
     writing.json.name("messages");
     writing.json.begin_list();
     for index in 0..messages.len() {
@@ -84,7 +84,7 @@ fn join_turns<'w, 'a>(writing: &mut Writing<'w, 'a>) -> Written<Vec<Message<'w, 
 fn check_results(
     writing: &mut Writing<'_, '_>,
     message: &Message<'_, '_>,
-    calls: &mut HashSet<String>,
+    calls: &mut BTreeSet<String>,
 ) -> Written {
     for block in &message.parts {
         if let PartKind::ToolResult { call_id, .. } = &block.located.part.kind
@@ -104,10 +104,10 @@ fn check_calls(
     writing: &mut Writing<'_, '_>,
     message: &Message<'_, '_>,
     next: Option<&Message<'_, '_>>,
-    calls: &mut HashSet<String>,
+    calls: &mut BTreeSet<String>,
 ) -> Written {
     let next = next.filter(|next| next.role == Role::User);
-    let results: HashSet<&str> = next
+    let results: BTreeSet<&str> = next
         .into_iter()
         .flat_map(|next| &next.parts)
         .filter_map(|block| match &block.located.part.kind {

@@ -1,6 +1,6 @@
 //! Writer of instructions and input items.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::model::{
     ArgumentsText, CacheBreakpoint, LocatedPart, MediaKind, MediaSource, Part, PartKind, Phase,
@@ -45,7 +45,7 @@ pub(super) fn write_input(writing: &mut Writing<'_, '_>, system: &[LocatedPart<'
         let parts: Vec<_> = system.iter().collect();
         write_message(writing, Role::System, None, &parts)?;
     }
-    let mut customs = HashSet::new();
+    let mut customs = BTreeSet::new();
     for turn in writing.turns {
         if turn.name.is_some() {
             writing.report.shed(turn.place, "name");
@@ -60,7 +60,7 @@ pub(super) fn write_input(writing: &mut Writing<'_, '_>, system: &[LocatedPart<'
 fn write_turn<'w>(
     writing: &mut Writing<'w, '_>,
     turn: &'w Turn<'_>,
-    customs: &mut HashSet<&'w str>,
+    customs: &mut BTreeSet<&'w str>,
 ) -> Written {
     let mut message: Vec<&LocatedPart<'_>> = Vec::new();
     for located in &turn.parts {
@@ -84,7 +84,7 @@ fn write_turn<'w>(
 fn write_item<'w>(
     writing: &mut Writing<'w, '_>,
     located: &'w LocatedPart<'_>,
-    customs: &mut HashSet<&'w str>,
+    customs: &mut BTreeSet<&'w str>,
 ) -> Written {
     let place = located.place;
     writing.shed_breakpoint(located.part.cache, place);
