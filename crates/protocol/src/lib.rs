@@ -6,6 +6,9 @@
 //! for a protocol's own strings: reasons, formats, roles, and sources are enums. Numbers, schemas,
 //! and arguments stay raw JSON: nothing is parsed to a float and printed again.
 //!
+//! [`request::read_request`] and [`request::write_request`] translate requests. A body that stays in
+//! its protocol passes as it is, but for [`request::splice_seals`].
+//!
 //! The crate is pure. It decides nothing: which target is called, and what a route permits, is the
 //! gateway's.
 

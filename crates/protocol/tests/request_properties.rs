@@ -1,7 +1,5 @@
 //! Properties of readers and writers of requests.
 
-use std::fmt::Write as _;
-
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -38,13 +36,10 @@ fn translate_everywhere(protocol: Protocol, body: &[u8]) {
         for (target, options) in [strict, (target, options)] {
             if let Ok(written) = write_request(&request, &target, &options) {
                 let text = String::from_utf8_lossy(&written.body);
-                let again = read_request(to, &written.body);
-                assert!(
-                    again.is_ok(),
-                    "{protocol:?} to {to:?}: {}\n{}\n{text}",
-                    again.unwrap_err(),
-                    String::from_utf8_lossy(body)
-                );
+                if let Err(error) = read_request(to, &written.body) {
+                    let body = String::from_utf8_lossy(body);
+                    panic!("{protocol:?} to {to:?}: {error}\n{body}\n{text}");
+                }
                 assert!(written.body.len() <= 16 * body.len() + 4096);
                 assert!(written.shed.len() <= 64);
             }
@@ -375,7 +370,7 @@ fn long_body(protocol: Protocol, count: usize) -> String {
                 r#"{{"role":"assistant","content":[{{"type":"tool_use","id":"c{index}","name":"f","input":{{}}}}]}},{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"c{index}","content":"x"}},{{"type":"text","text":"\n","cache_control":{{}}}}]}}"#
             ),
         };
-        write!(items, "{comma}{item}").unwrap();
+        items += &format!("{comma}{item}");
         let tool = match protocol {
             Protocol::Chat => {
                 format!(r#"{{"type":"function","function":{{"name":"t{index}","u{index}":1}}}}"#)
@@ -383,8 +378,8 @@ fn long_body(protocol: Protocol, count: usize) -> String {
             Protocol::Responses => format!(r#"{{"type":"custom","name":"t{index}"}}"#),
             Protocol::Messages => format!(r#"{{"name":"t{index}","u{index}":1}}"#),
         };
-        write!(tools, "{comma}{tool}").unwrap();
-        write!(names, r#"{comma}{{"type":"custom","name":"t{index}"}}"#).unwrap();
+        tools += &format!("{comma}{tool}");
+        names += &format!(r#"{comma}{{"type":"custom","name":"t{index}"}}"#);
     }
     let list = if protocol == Protocol::Responses { "input" } else { "messages" };
     let choice = match protocol {
@@ -413,9 +408,13 @@ fn time_grows_with_the_body() {
     };
     for protocol in PROTOCOLS {
         for to in PROTOCOLS {
-            let [small, middle, large] = [500, 1000, 2000].map(|count| run(protocol, to, count));
-            // Four times the body takes 4 times the time if it is linear, and 16 times if quadratic.
-            assert!(large < small * 11, "{protocol:?} to {to:?}: {small:?} {middle:?} {large:?}");
+            // Four times the body takes 4 times the time if it is linear, and 16 times if quadratic. Other
+            // work of the machine disturbs single measurements.
+            let is_linear = (0..5).any(|_| {
+                let [small, middle, large] = [200, 400, 800].map(|count| run(protocol, to, count));
+                large < small * 8 && middle < small * 4
+            });
+            assert!(is_linear, "{protocol:?} to {to:?}");
         }
     }
 }

@@ -184,24 +184,16 @@ impl<'a> Object<'a> {
         InvalidRequest::new(self.place.path_to(name), Problem::Missing)
     }
 
-    /// Adds the members that were not removed to the leftovers. Null, empty values, and members without a
-    /// meaning are dropped.
+    /// Adds the members that were not removed to the leftovers. Null and members without a meaning
+    /// are dropped.
     fn leave(self, protocol: Protocol, scope: Scope, leftovers: &mut Vec<Leftover<'a>>) {
         let place = self.place;
         for (name, raw) in self.members {
             let Some(raw) = raw.map(RawValue::get).filter(|raw| *raw != "null") else { continue };
             let rule = member_rule(protocol, scope, &name);
-            let is_harmless = rule.is_some_and(|rule| match rule.loss {
-                Loss::None => rule.carried_to.is_empty(),
-                Loss::RefuseUnless(values) => {
-                    rule.carried_to.is_empty() && values.iter().any(|value| is_same(raw, value))
-                }
-                Loss::Shed => {
-                    rule.carried_to.is_empty() && (is_same(raw, "[]") || is_same(raw, "{}"))
-                }
-                Loss::Refuse | Loss::Sampling => false,
-            });
-            if !is_harmless {
+            let is_meaningless =
+                rule.is_some_and(|rule| rule.loss == Loss::None && rule.carried_to.is_empty());
+            if !is_meaningless {
                 leftovers.push(Leftover { place, name, raw, rule });
             }
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::object::is_same;
 use super::rules::{Feature, Loss};
 use super::target::{Options, SamplingPolicy, UnknownPolicy};
 use crate::model::{Leftover, Place, Protocol};
@@ -136,7 +137,7 @@ impl<'o> Report<'o> {
         let path = rule.paths[self.source.column()];
         match loss {
             Loss::None => Ok(()),
-            Loss::Shed => {
+            Loss::Shed | Loss::ShedUnless(_) => {
                 self.shed(Place::ROOT, path);
                 Ok(())
             }
@@ -161,23 +162,30 @@ impl<'o> Report<'o> {
             let reason = "the gateway does not know it";
             return self.refuse_member(*place, name, reason, "Leave it out");
         };
+        let is_harmless = match rule.loss {
+            Loss::RefuseUnless(values) | Loss::ShedUnless(values) => {
+                values.iter().any(|value| is_same(raw, value))
+            }
+            Loss::Shed => is_same(raw, "[]") || is_same(raw, "{}"),
+            Loss::None | Loss::Refuse | Loss::Sampling => false,
+        };
         match rule.loss {
             Loss::None => Ok(()),
-            Loss::RefuseUnless(values) if values.iter().any(|v| super::object::is_same(raw, v)) => {
-                Ok(())
+            _ if is_harmless => Ok(()),
+            Loss::Sampling if self.options.sampling == SamplingPolicy::Refuse => {
+                self.refuse_leftover(leftover, rule.remedy)
             }
-            Loss::Shed => {
+            Loss::Shed | Loss::ShedUnless(_) | Loss::Sampling => {
                 self.shed(*place, name);
                 Ok(())
             }
-            Loss::Sampling if self.options.sampling == SamplingPolicy::Shed => {
-                self.shed(*place, name);
-                Ok(())
-            }
-            Loss::Refuse | Loss::RefuseUnless(_) | Loss::Sampling => {
-                self.refuse_member(*place, name, "the protocol has no counterpart", rule.remedy)
-            }
+            Loss::Refuse | Loss::RefuseUnless(_) => self.refuse_leftover(leftover, rule.remedy),
         }
+    }
+
+    fn refuse_leftover(&mut self, leftover: &Leftover<'_>, remedy: &'static str) -> Written {
+        let reason = "the protocol has no counterpart";
+        self.refuse_member(leftover.place, &leftover.name, reason, remedy)
     }
 }
 

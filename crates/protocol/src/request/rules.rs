@@ -16,6 +16,8 @@ pub enum Loss {
     Refuse,
     /// As `Refuse`, except for these values, which ask for nothing.
     RefuseUnless(&'static [&'static str]),
+    /// As `Shed`, but these values, which ask for nothing, are not reported.
+    ShedUnless(&'static [&'static str]),
 }
 
 /// Feature of the model that some protocols lack.
@@ -206,6 +208,15 @@ const fn shed(protocols: &'static [Protocol], scope: Scope, name: &'static str) 
     MemberRule { protocols, scope, name, carried_to: &[], loss: Loss::Shed, remedy: "" }
 }
 
+const fn shed_unless(
+    protocols: &'static [Protocol],
+    name: &'static str,
+    harmless: &'static [&'static str],
+) -> MemberRule {
+    let loss = Loss::ShedUnless(harmless);
+    MemberRule { protocols, scope: Scope::Body, name, carried_to: &[], loss, remedy: "" }
+}
+
 const fn ignored(protocols: &'static [Protocol], scope: Scope, name: &'static str) -> MemberRule {
     MemberRule { protocols, scope, name, carried_to: &[], loss: Loss::None, remedy: "" }
 }
@@ -236,10 +247,10 @@ pub const MEMBER_RULES: &[MemberRule] = &[
     shared("prompt_cache_options", Loss::Shed),
     shared("prompt_cache_retention", Loss::Shed),
     shared("metadata", Loss::Shed),
-    shared("service_tier", Loss::Shed),
+    shared("service_tier", Loss::ShedUnless(&["\"auto\"", "\"default\""])),
     shared("moderation", Loss::Refuse),
     shed(&[Messages], Scope::Body, "prompt_cache_key"),
-    shed(OPENAI, Scope::Body, "store"),
+    shed_unless(OPENAI, "store", &["false"]),
     // Body of Chat Completions.
     shed(&[Chat], Scope::Body, "prediction"),
     shed(&[Chat], Scope::Body, "web_search_options"),
@@ -254,17 +265,17 @@ pub const MEMBER_RULES: &[MemberRule] = &[
     refused(&[Responses], Scope::Body, "background", &["false"], "Wait for the answer"),
     refused(&[Responses], Scope::Body, "image", &[], "Leave it out"),
     shed(&[Responses], Scope::Body, "background_options"),
-    shed(&[Responses], Scope::Body, "truncation"),
+    shed_unless(&[Responses], "truncation", &["\"disabled\""]),
     shed(&[Responses], Scope::Body, "max_tool_calls"),
-    shed(&[Responses], Scope::Body, "include"),
+    shed_unless(&[Responses], "include", &["[\"reasoning.encrypted_content\"]"]),
     shed(&[Responses], Scope::Body, "access_programs"),
     refused(&[Responses], Scope::Reasoning, "mode", &["\"standard\""], "Use the standard mode"),
     shed(&[Responses], Scope::Reasoning, "context"),
     shed(&[Responses], Scope::Reasoning, "generate_summary"),
     // Body of Messages.
     refused(&[Messages], Scope::Body, "container", &[], "Leave it out"),
-    shed(&[Messages], Scope::Body, "service_tier"),
-    shed(&[Messages], Scope::Body, "speed"),
+    shed_unless(&[Messages], "service_tier", &["\"auto\""]),
+    shed_unless(&[Messages], "speed", &["\"standard\""]),
     shed(&[Messages], Scope::Body, "inference_geo"),
     shed(&[Messages], Scope::Body, "diagnostics"),
     shed(&[Messages], Scope::Body, "mcp_servers"),
