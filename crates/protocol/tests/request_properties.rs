@@ -14,7 +14,12 @@ const PROTOCOLS: [Protocol; 3] = [Protocol::Chat, Protocol::Responses, Protocol:
 
 /// Reads a body, and writes it for each protocol. Each written body must be a request of its protocol.
 fn translate_everywhere(protocol: Protocol, body: &[u8]) {
-    let _ = splice_seals(protocol, body, Some("m"));
+    if let Ok(Some(spliced)) = splice_seals(protocol, body, Some("m")) {
+        let is_json = serde_json::from_slice::<Value>(&spliced).is_ok();
+        assert!(is_json, "{}", String::from_utf8_lossy(&spliced));
+        // Splicing again finds nothing that it has not left on purpose.
+        assert_eq!(splice_seals(protocol, &spliced, Some("m")), Ok(None));
+    }
     let Ok(request) = read_request(protocol, body) else { return };
     let lossy: Vec<String> = ["messages", "input", "system", "tools", "tool_choice", "n", "stop"]
         .into_iter()

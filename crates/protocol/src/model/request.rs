@@ -138,9 +138,9 @@ pub struct Tool<'a> {
 pub enum ToolKind<'a> {
     /// Function with JSON arguments, which the caller runs.
     Function {
-        /// Name. The name of a function in a namespace is `NAMESPACE__NAME`.
+        /// Name. The name of a tool in a namespace is `NAMESPACE__NAME`.
         name: Cow<'a, str>,
-        /// Length of the namespace's name; `None` if the function is in no namespace.
+        /// Length of the namespace's name; `None` if the tool is in no namespace.
         namespace: Option<usize>,
         /// Description for the model.
         description: Option<Cow<'a, str>>,
@@ -151,8 +151,10 @@ pub enum ToolKind<'a> {
     },
     /// Tool with free text, which the caller runs.
     Custom {
-        /// Name.
+        /// Name, as of a function.
         name: Cow<'a, str>,
+        /// Length of the namespace's name.
+        namespace: Option<usize>,
         /// Description for the model.
         description: Option<Cow<'a, str>>,
         /// Form of the text.
@@ -334,6 +336,13 @@ pub struct Leftover<'a> {
     pub raw: &'a str,
     /// Rule of the member; `None` if it is unknown.
     pub rule: Option<&'static MemberRule>,
+}
+
+impl Leftover<'_> {
+    /// Returns the JSON path of the member in the caller's body.
+    pub fn path(&self) -> String {
+        self.place.path_to(&self.name)
+    }
 }
 
 impl PartialEq for Leftover<'_> {

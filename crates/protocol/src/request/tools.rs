@@ -50,14 +50,14 @@ pub(super) fn plan_tools<'w, 'a>(
                 continue;
             }
             ToolKind::Function { name, namespace, .. } => (name, *namespace, false),
-            ToolKind::Custom { name, format, .. } => {
+            ToolKind::Custom { name, namespace, format, .. } => {
                 let is_function = !target.accepts_custom_tools;
                 if is_function && matches!(format, CustomFormat::Grammar { .. }) {
                     let reason = "the grammar of a custom tool cannot be enforced";
                     let remedy = "Use a custom tool without a grammar";
                     report.refuse_member(tool.place, format_path(request), reason, remedy)?;
                 }
-                (name, None, is_function)
+                (name, *namespace, is_function)
             }
         };
         if filter.as_ref().is_some_and(|names| !names.contains(name)) {
@@ -70,8 +70,10 @@ pub(super) fn plan_tools<'w, 'a>(
             continue;
         }
         if written != *name || namespace.is_some() || is_custom {
-            let (namespace, name) = match namespace {
-                Some(length) => (Some(name[..length].to_owned()), &name[length + 2..]),
+            let split =
+                namespace.and_then(|length| Some((name.get(..length)?, name.get(length + 2..)?)));
+            let (namespace, name) = match split {
+                Some((namespace, name)) => (Some(namespace.to_owned()), name),
                 None => (None, name.as_ref()),
             };
             let (written, name) = (written.into_owned(), name.to_owned());

@@ -37,6 +37,7 @@ pub(super) fn read_tools<'a>(
                 let mut custom = tool.required_object("custom")?;
                 let kind = ToolKind::Custom {
                     name: custom.required_text("name")?,
+                    namespace: None,
                     description: custom.text("description")?,
                     format: read_format(&mut custom, reading)?,
                 };

@@ -33,7 +33,7 @@ pub(super) fn write_tools(writing: &mut Writing<'_, '_>) {
                 json.end_object();
                 json.end_object();
             }
-            ToolKind::Custom { name, description, format } => {
+            ToolKind::Custom { name, description, format, .. } => {
                 let is_custom = writing.target.accepts_custom_tools;
                 let name = fit_tool_name(name, max_name);
                 let kind = if is_custom { "custom" } else { "function" };

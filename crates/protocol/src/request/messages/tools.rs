@@ -37,7 +37,7 @@ pub(super) fn write_tools(writing: &mut Writing<'_, '_>) {
                     json.flag_member("strict", *is_strict);
                 }
             }
-            ToolKind::Custom { name, description, format } => {
+            ToolKind::Custom { name, description, format, .. } => {
                 json.begin_object();
                 json.member("name", &fit_tool_name(name, max_name));
                 let description = describe_custom(description.as_deref(), format);

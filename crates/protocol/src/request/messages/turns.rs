@@ -25,21 +25,17 @@ pub(super) fn write_turns(writing: &mut Writing<'_, '_>) -> Written {
     let mut calls = BTreeSet::new();
     writing.json.name("messages");
     writing.json.begin_list();
-    for index in 0..messages.len() {
-        let message = &mut messages[index];
-        if message.role == Role::User {
-            // Results come first.
-            let is_other = |block: &Block<'_, '_>| {
-                !matches!(block.located.part.kind, PartKind::ToolResult { .. })
-            };
-            message.parts.sort_by_key(is_other);
+    let mut rest = messages.as_mut_slice();
+    while let Some((message, next)) = rest.split_first_mut() {
+        keep_results_of_calls(writing, message, &calls)?;
+        calls = match message.role {
+            Role::Assistant => keep_calls_with_results(writing, message, next.first())?,
+            Role::User | Role::System => BTreeSet::new(),
+        };
+        if !message.parts.is_empty() {
+            write_message(writing, message);
         }
-        let message = &messages[index];
-        check_results(writing, message, &mut calls)?;
-        if message.role == Role::Assistant {
-            check_calls(writing, message, messages.get(index + 1), &mut calls)?;
-        }
-        write_message(writing, message);
+        rest = next;
     }
     writing.json.end_list();
     Ok(())
@@ -77,35 +73,38 @@ fn join_turns<'w, 'a>(writing: &mut Writing<'w, 'a>) -> Written<Vec<Message<'w, 
             None => messages.push(Message { role, parts }),
         }
     }
+    for message in messages.iter_mut().filter(|message| message.role == Role::User) {
+        // Results come first.
+        message
+            .parts
+            .sort_by_key(|block| !matches!(block.located.part.kind, PartKind::ToolResult { .. }));
+    }
     Ok(messages)
 }
 
 /// Refuses results without a call in the message before.
-fn check_results(
+fn keep_results_of_calls(
     writing: &mut Writing<'_, '_>,
-    message: &Message<'_, '_>,
-    calls: &mut BTreeSet<String>,
+    message: &mut Message<'_, '_>,
+    calls: &BTreeSet<&str>,
 ) -> Written {
-    for block in &message.parts {
-        if let PartKind::ToolResult { call_id, .. } = &block.located.part.kind
-            && !calls.contains(call_id.as_ref())
-        {
-            let reason = "the result must follow its call";
-            let remedy = "Send the result directly after the message with the call";
+    let reason = "the result must follow its call";
+    let remedy = "Send the result directly after the message with the call";
+    keep_parts(message, |block| match &block.located.part.kind {
+        PartKind::ToolResult { call_id, .. } if !calls.contains(call_id.as_ref()) => {
             writing.report.refuse(block.located.place, "tool_result", reason, remedy)?;
+            Ok(false)
         }
-    }
-    calls.clear();
-    Ok(())
+        _ => Ok(true),
+    })
 }
 
-/// Refuses calls without a result in the next message, and keeps the ids of the others.
-fn check_calls(
+/// Refuses calls without a result in the next message, and returns the ids of the others.
+fn keep_calls_with_results<'w>(
     writing: &mut Writing<'_, '_>,
-    message: &Message<'_, '_>,
+    message: &mut Message<'w, '_>,
     next: Option<&Message<'_, '_>>,
-    calls: &mut BTreeSet<String>,
-) -> Written {
+) -> Written<BTreeSet<&'w str>> {
     let next = next.filter(|next| next.role == Role::User);
     let results: BTreeSet<&str> = next
         .into_iter()
@@ -115,20 +114,35 @@ fn check_calls(
             _ => None,
         })
         .collect();
-    for block in &message.parts {
-        if let PartKind::ToolCall { id, .. } = &block.located.part.kind {
-            if !results.contains(id.as_ref()) {
-                let reason = "the call has no result in the next turn";
-                writing.report.refuse(
-                    block.located.place,
-                    "tool_call",
-                    reason,
-                    "Send the result of each call",
-                )?;
-            }
-            calls.insert(id.to_string());
+    let mut calls = BTreeSet::new();
+    let reason = "the call has no result in the next turn";
+    keep_parts(message, |block| match &block.located.part.kind {
+        PartKind::ToolCall { id, .. } if !results.contains(id.as_ref()) => {
+            let remedy = "Send the result of each call";
+            writing.report.refuse(block.located.place, "tool_call", reason, remedy)?;
+            Ok(false)
+        }
+        PartKind::ToolCall { id, .. } => {
+            calls.insert(id.as_ref());
+            Ok(true)
+        }
+        _ => Ok(true),
+    })?;
+    Ok(calls)
+}
+
+/// Keeps the parts for which `keep` returns true, up to the first error.
+fn keep_parts<'w, 'a>(
+    message: &mut Message<'w, 'a>,
+    mut keep: impl FnMut(&Block<'w, 'a>) -> Written<bool>,
+) -> Written {
+    let mut kept = Vec::with_capacity(message.parts.len());
+    for block in message.parts.drain(..) {
+        if keep(&block)? {
+            kept.push(block);
         }
     }
+    message.parts = kept;
     Ok(())
 }
 

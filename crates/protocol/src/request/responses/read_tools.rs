@@ -55,6 +55,7 @@ fn read_tool<'a>(
         },
         "custom" => ToolKind::Custom {
             name: join_name(namespace, tool.required_text("name")?),
+            namespace: namespace.map(str::len),
             description: tool.text("description")?,
             format: read_format(&mut tool, reading)?,
         },

@@ -32,7 +32,7 @@ pub(super) fn write_tools(writing: &mut Writing<'_, '_>) {
                 }
                 json.end_object();
             }
-            ToolKind::Custom { name, description, format } => {
+            ToolKind::Custom { name, description, format, .. } => {
                 let name = fit_tool_name(name, max_name);
                 if writing.target.accepts_custom_tools {
                     json.begin_typed("custom");
