@@ -1,7 +1,7 @@
 //! Wire formats of the protocols in which callers and providers speak: OpenAI's Chat Completions and
 //! Responses, and Anthropic's Messages.
 //!
-//! Each protocol has a reader and a writer around one [model](model), so that a translation is
+//! Each protocol has a reader and a writer around one [model], so that a translation is
 //! reader → model → writer. The model holds the union of what the protocols can say. It has no place
 //! for a protocol's own strings: reasons, formats, roles, and sources are enums. Numbers, schemas,
 //! and arguments stay raw JSON: nothing is parsed to a float and printed again.
