@@ -12,3 +12,22 @@
 #![warn(missing_docs)]
 
 pub mod model;
+
+pub mod answer;
+mod context;
+mod echo;
+pub mod failure;
+mod json_text;
+pub mod listing;
+mod members;
+pub mod rate_limit;
+mod shed;
+mod sse;
+pub mod stream;
+mod usage;
+
+pub use answer::WrittenAnswer;
+pub use context::AnswerContext;
+pub use echo::ResponseEcho;
+pub use shed::Shed;
+pub use sse::KEEP_ALIVE;
