@@ -52,12 +52,19 @@ fn from_report(status: Option<u16>, body: &[u8]) -> Option<Failure<'static>> {
     if failure.message.is_empty() {
         failure.message = "the provider reported an error without a message".into();
     }
-    // A type is no code: it has the form `…_error`.
-    let code = report.names().find(|name| *name != "error" && !name.ends_with("_error"));
+    let code = report.names().find(|name| is_code(name));
     failure.code = code.map(|name| name.to_owned().into());
     failure.param = Some(report.param).filter(|param| !param.is_empty()).map(Into::into);
     failure.retry_after_seconds = report.retry_delay.as_deref().and_then(whole_seconds);
     Some(failure)
+}
+
+/// Whether a name is a code as OpenAI has them: not a type, a status, or a number.
+fn is_code(name: &str) -> bool {
+    let is_type = matches!(name, "error" | "requests" | "tokens") || name.ends_with("_error");
+    !is_type
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(&byte))
+        && !name.starts_with(|first: char| first.is_ascii_digit())
 }
 
 /// Whole seconds of a delay such as `34.5s` (`google.protobuf.Duration`), rounded up.
