@@ -16,9 +16,11 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn part_kind() -> impl Strategy<Value = PartKind<'static>> {
-    let thought = (any::<bool>(), text()).prop_map(|(is_full, text)| ReasoningText {
-        kind: if is_full { ReasoningTextKind::Full } else { ReasoningTextKind::Summary },
-        text: text.into(),
+    // Responses has the summaries of an item before its other texts.
+    let thoughts = (any::<bool>(), proptest::collection::vec(text(), 1..3));
+    let thoughts = thoughts.prop_map(|(is_full, texts)| {
+        let kind = if is_full { ReasoningTextKind::Full } else { ReasoningTextKind::Summary };
+        texts.into_iter().map(|text| ReasoningText { kind, text: text.into() }).collect()
     });
     let arguments = prop_oneof![
         Just("{}".to_owned()),
@@ -28,7 +30,7 @@ fn part_kind() -> impl Strategy<Value = PartKind<'static>> {
     prop_oneof![
         3 => text().prop_map(|text| PartKind::Text { text: text.into(), citations: Vec::new() }),
         1 => text().prop_map(|text| PartKind::Refusal(text.into())),
-        2 => proptest::collection::vec(thought, 1..3)
+        2 => thoughts
             .prop_map(|texts| PartKind::Reasoning { texts, is_redacted: false }),
         2 => ("[a-zA-Z0-9_-]{1,64}", "[a-z]{1,5}", arguments).prop_map(|(id, name, arguments)| {
             PartKind::ToolCall {
@@ -93,8 +95,8 @@ fn shared_content(answer: &Answer<'_>) -> String {
             _ => {}
         }
     }
-    // Each protocol joins texts of reasoning in this way, if it joins them.
-    let thoughts = thoughts.join("\n\n");
+    // A protocol with one text separates those of others by blank lines.
+    let thoughts = thoughts.concat().replace('\n', "");
     let mut letters: Vec<char> = (text + &refusals).chars().collect();
     // Messages keeps the order of texts and refusals, Chat does not.
     letters.sort_unstable();

@@ -48,8 +48,9 @@ fn names_of_events_are_their_types() {
 fn writer_that_holds_too_much_fails() {
     let text = "x".repeat(1 << 20);
     let chunk = json!({"model": "m", "choices": [{"delta": {"content": text}}]});
-    let held = MAX_HELD_BYTES / text.len();
-    let mut list = vec![json!([null, chunk]); held + 1];
+    // The item itself counts as well.
+    let held = MAX_HELD_BYTES / text.len() - 1;
+    let mut list = vec![json!([null, chunk]); held + 2];
     list.push(json!([null, {"choices": [{"delta": {}, "finish_reason": "stop"}]}]));
     let bytes = stream_bytes(&json!(list));
     let own = events(&translate(Protocol::Chat, Protocol::Responses, [bytes.as_slice()]));

@@ -134,7 +134,7 @@ impl ResponsesWriter {
         }
         output.end_array();
         let output = output.into_bytes();
-        let usage = self.usage.as_ref();
+        let usage = self.usage.as_ref().filter(|_| !matches!(status, Status::InProgress));
         let response = events::response(&self.head, status, &output, usage, &self.context);
         self.events.write_response(name, &response, &self.context, out);
     }
