@@ -1,5 +1,6 @@
 //! Streams of Chat Completions (OpenAI API reference, "The chat completion chunk object").
 
+mod blocks;
 mod calls;
 mod read;
 mod write;

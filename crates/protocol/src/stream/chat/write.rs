@@ -1,6 +1,7 @@
 //! Writing of chunks.
 
 use super::super::state::{Head, HeldBytes, Phase, cut_off};
+use super::blocks::{Block, Choice, Kind, words_of};
 use crate::answer::chat::{
     finish_reason, service_tier, write_call_seal, write_citation, write_reasoning_detail,
 };
@@ -26,39 +27,6 @@ pub(in crate::stream) struct ChatWriter {
     calls: usize,
     usage: Option<Usage>,
     held: HeldBytes,
-}
-
-#[derive(Debug)]
-struct Choice {
-    index: u32,
-    /// Calls so far, which Chat numbers apart from other content.
-    calls: u64,
-    has_thought: bool,
-    has_refusal: bool,
-    has_ended: bool,
-    /// Characters of text so far.
-    characters: usize,
-}
-
-#[derive(Debug)]
-struct Block {
-    number: u32,
-    /// Place of its choice.
-    choice: usize,
-    kind: Kind,
-    /// Characters of text before the block.
-    start: usize,
-    /// Sources, until the end of the text that they cover is known.
-    citations: Vec<Citation<'static>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Text,
-    Refusal,
-    Reasoning,
-    Call { number: u64, arguments: ArgumentsKind, has_arguments: bool },
-    Foreign,
 }
 
 impl ChatWriter {
@@ -311,8 +279,13 @@ impl ChatWriter {
                 chunk.end_array();
                 self.end_chunk(chunk, None, None, out);
             }
-            Kind::Call { number, .. } => {
+            Kind::Call { number, arguments, .. } => {
                 let mut chunk = self.begin_call(choice, number);
+                // The official client reads the arguments of each piece.
+                let (kind, member) = words_of(arguments);
+                chunk.object(kind);
+                chunk.text_member(member, "");
+                chunk.end_object();
                 write_call_seal(&mut chunk, Some(seal), &self.context);
                 self.end_call(chunk, out);
             }
@@ -391,13 +364,5 @@ impl ChatWriter {
         }
         write_event(None, b"[DONE]", out);
         self.phase = Phase::Ended;
-    }
-}
-
-/// Type of a call, and the member of its arguments.
-fn words_of(arguments: ArgumentsKind) -> (&'static str, &'static str) {
-    match arguments {
-        ArgumentsKind::Json => ("function", "arguments"),
-        ArgumentsKind::Text => ("custom", "input"),
     }
 }
