@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use sha2::{Digest, Sha256};
+
 use crate::echo::ResponseEcho;
 use crate::model::{Protocol, Seal, SealMaker};
 
@@ -27,6 +29,22 @@ pub struct AnswerContext {
     pub includes_usage: bool,
     /// Settings of the request that an answer of Responses repeats.
     pub echo: ResponseEcho,
+    /// Tools that the provider knows under another name or in another form.
+    pub tools: Vec<ToolName>,
+}
+
+/// Tool that was written to the provider under another name or in another form than the caller's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolName {
+    /// Name at the provider.
+    pub written: String,
+    /// Name in the caller's request, without the namespace.
+    pub name: String,
+    /// Namespace in the caller's request (Responses).
+    pub namespace: Option<String>,
+    /// Whether the caller's tool is a custom one that was written as a function with one member
+    /// `input`.
+    pub is_custom: bool,
 }
 
 impl AnswerContext {
@@ -50,8 +68,29 @@ impl AnswerContext {
         } else if id.len() <= MAX_CALL_ID_BYTES && id.bytes().all(is_portable) {
             Cow::Borrowed(id)
         } else {
-            Cow::Owned(format!("call_{:024x}", hash(id) >> 32))
+            let hash = Sha256::digest(id);
+            let hex: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+            Cow::Owned(format!("call_{hex}"))
         }
+    }
+
+    fn tool(&self, written: &str) -> Option<&ToolName> {
+        self.tools.iter().find(|tool| tool.written == written)
+    }
+
+    /// Name of a tool in the caller's request.
+    pub(crate) fn tool_name<'n>(&'n self, written: &'n str) -> &'n str {
+        self.tool(written).map_or(written, |tool| &tool.name)
+    }
+
+    /// Namespace of a tool in the caller's request.
+    pub(crate) fn namespace(&self, written: &str) -> Option<&str> {
+        self.tool(written)?.namespace.as_deref()
+    }
+
+    /// Whether a tool is a custom one in the caller's request.
+    pub(crate) fn is_custom(&self, written: &str) -> bool {
+        self.tool(written).is_some_and(|tool| tool.is_custom)
     }
 
     /// Bytes of a seal for a caller of the protocol: as they are for their own protocol, else
@@ -77,16 +116,9 @@ impl AnswerContext {
 /// each thought; this one is removed then.
 pub(crate) const EMPTY_SEAL: &str = "sr1.none.";
 
-/// FNV-1a with 128 bits (draft-eastlake-fnv). Ids are no secrets, and a forged one harms its
-/// forger alone.
-fn hash(text: &str) -> u128 {
-    let step = |hash: u128, byte: u8| (hash ^ u128::from(byte)).wrapping_mul((1 << 88) + 0x13b);
-    text.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{AnswerContext, hash};
+    use super::AnswerContext;
     use crate::model::{Protocol, Seal, SealMaker};
 
     #[test]
@@ -99,8 +131,6 @@ mod tests {
         assert_eq!(AnswerContext::default().call_id(&long, 3), derived);
         assert_ne!(context.call_id("functions.get:0", 0), context.call_id("functions.get:1", 0));
         assert_ne!(context.call_id("", 0), context.call_id("", 1));
-        assert_eq!(hash(""), 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
-        assert_eq!(hash("a"), 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
     }
 
     #[test]

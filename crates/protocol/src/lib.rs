@@ -14,7 +14,9 @@
 pub mod model;
 
 pub mod answer;
+mod answer_outcome;
 mod context;
+mod custom_calls;
 mod echo;
 pub mod failure;
 mod json_text;
@@ -26,8 +28,8 @@ mod sse;
 pub mod stream;
 mod usage;
 
-pub use answer::WrittenAnswer;
-pub use context::AnswerContext;
+pub use answer_outcome::WrittenAnswer;
+pub use context::{AnswerContext, ToolName};
 pub use echo::ResponseEcho;
 pub use shed::Shed;
 pub use sse::KEEP_ALIVE;

@@ -4,18 +4,11 @@ pub(crate) mod chat;
 pub(crate) mod messages;
 pub(crate) mod responses;
 
+pub use crate::answer_outcome::WrittenAnswer;
+use crate::answer_outcome::unreadable;
 use crate::context::AnswerContext;
-use crate::model::{Answer, Failure, FailureClass, Protocol};
-use crate::shed::Shed;
-
-/// Answer in a caller's protocol.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WrittenAnswer {
-    /// The JSON document.
-    pub body: Vec<u8>,
-    /// Content that the protocol cannot express.
-    pub shed: Shed,
-}
+use crate::custom_calls::with_custom_calls;
+use crate::model::{Answer, Failure, Protocol};
 
 /// Reads the body of an answer with a success status.
 ///
@@ -40,21 +33,10 @@ pub fn write(
     answer: &Answer<'_>,
     context: &AnswerContext,
 ) -> Result<WrittenAnswer, Failure<'static>> {
+    let answer = &*with_custom_calls(answer, context);
     match caller {
         Protocol::Chat => Ok(chat::write(answer, context)),
         Protocol::Responses => Ok(responses::write(answer, context)),
         Protocol::Messages => messages::write(answer, context),
     }
-}
-
-/// Failure of an answer that cannot be read.
-pub(crate) fn unreadable(cause: &str) -> Failure<'static> {
-    Failure::new(FailureClass::Upstream, format!("the provider's answer {cause}"))
-}
-
-/// Whether an object is an error in place of an answer.
-pub(crate) fn error_in_place(
-    error: Option<&serde_json::value::RawValue>,
-) -> Option<Failure<'static>> {
-    error.map(crate::failure::from_object)
 }

@@ -9,7 +9,7 @@ use crate::model::{
     Part, PartKind, ReasoningText, Seal, SealMaker, StreamEvent,
 };
 
-/// Collects the events of a stream into an answer, of at most [`super::MAX_HELD_BYTES`] bytes.
+/// Collects the events of a stream into an answer, of at most [`MAX_HELD_BYTES`](super::MAX_HELD_BYTES) bytes.
 ///
 /// Parts and sources that exist in one protocol only are left out: an answer for another protocol
 /// cannot hold them.

@@ -8,6 +8,7 @@
 
 mod chat;
 mod collect;
+mod custom_calls;
 mod messages;
 mod replay;
 mod responses;
@@ -16,14 +17,11 @@ mod state;
 use crate::context::AnswerContext;
 use crate::model::{Failure, Protocol, StreamEvent};
 use crate::shed::Shed;
+use custom_calls::{CustomCalls, CustomEvent};
 
 pub use collect::Collector;
 pub use replay::replay;
-
-/// Most bytes that a writer or a collector holds: text that a protocol repeats at its end
-/// (Responses), and pieces that must wait for a block before them (Messages). An answer beyond it
-/// fails. The same bound holds for answers that are not streamed.
-pub const MAX_HELD_BYTES: usize = 8 << 20;
+pub use state::MAX_HELD_BYTES;
 
 /// Reader of a provider's stream.
 #[derive(Debug)]
@@ -77,7 +75,10 @@ impl StreamReader {
 /// Nothing is written before the first content, so that a failure before it can still have a status
 /// of its own.
 #[derive(Debug)]
-pub struct StreamWriter(Writer);
+pub struct StreamWriter {
+    writer: Writer,
+    custom_calls: CustomCalls,
+}
 
 #[derive(Debug)]
 enum Writer {
@@ -89,16 +90,31 @@ enum Writer {
 impl StreamWriter {
     /// Writer at the beginning of a stream.
     pub fn new(caller: Protocol, context: AnswerContext) -> Self {
-        Self(match caller {
+        let custom_calls = CustomCalls::new(&context);
+        let writer = match caller {
             Protocol::Chat => Writer::Chat(chat::ChatWriter::new(context)),
             Protocol::Responses => Writer::Responses(responses::ResponsesWriter::new(context)),
             Protocol::Messages => Writer::Messages(messages::MessagesWriter::new(context)),
-        })
+        };
+        Self { writer, custom_calls }
     }
 
     /// Appends the server-sent events for one event. [`StreamEvent::Failed`] is [`Self::fail`].
     pub fn write(&mut self, event: &StreamEvent<'_>, out: &mut Vec<u8>) {
-        match &mut self.0 {
+        match self.custom_calls.receive(event) {
+            CustomEvent::Other => self.write_event(event, out),
+            CustomEvent::Open(open) => self.write_event(&open, out),
+            CustomEvent::Held(Ok(())) => {}
+            CustomEvent::Held(Err(failure)) => self.fail(&failure, out),
+            CustomEvent::Input(input) => {
+                self.write_event(&input, out);
+                self.write_event(event, out);
+            }
+        }
+    }
+
+    fn write_event(&mut self, event: &StreamEvent<'_>, out: &mut Vec<u8>) {
+        match &mut self.writer {
             Writer::Chat(writer) => writer.write(event, out),
             Writer::Responses(writer) => writer.write(event, out),
             Writer::Messages(writer) => writer.write(event, out),
@@ -107,7 +123,7 @@ impl StreamWriter {
 
     /// Appends the error of the caller's protocol. Nothing follows it.
     pub fn fail(&mut self, failure: &Failure<'_>, out: &mut Vec<u8>) {
-        match &mut self.0 {
+        match &mut self.writer {
             Writer::Chat(writer) => writer.fail(failure, out),
             Writer::Responses(writer) => writer.fail(failure, out),
             Writer::Messages(writer) => writer.fail(failure, out),
@@ -116,7 +132,7 @@ impl StreamWriter {
 
     /// Whether the stream has ended, by its end or by a failure.
     pub fn has_ended(&self) -> bool {
-        match &self.0 {
+        match &self.writer {
             Writer::Chat(writer) => writer.phase.has_ended(),
             Writer::Responses(writer) => writer.phase.has_ended(),
             Writer::Messages(writer) => writer.phase.has_ended(),
@@ -125,7 +141,7 @@ impl StreamWriter {
 
     /// Content that the protocol cannot express, so far.
     pub fn shed(&self) -> &Shed {
-        match &self.0 {
+        match &self.writer {
             Writer::Chat(writer) => &writer.shed,
             Writer::Responses(writer) => &writer.shed,
             Writer::Messages(writer) => &writer.shed,

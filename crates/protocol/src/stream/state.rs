@@ -4,10 +4,14 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::MAX_HELD_BYTES;
-use crate::answer::unreadable;
+use crate::answer_outcome::unreadable;
 use crate::context::AnswerContext;
 use crate::model::{Failure, FailureClass, ServiceTier, StreamEvent};
+
+/// Most bytes that a writer or a collector holds: text that a protocol repeats at its end
+/// (Responses), and pieces that must wait for a block before them (Messages). An answer beyond it
+/// fails. The same bound holds for answers that are not streamed.
+pub const MAX_HELD_BYTES: usize = 8 << 20;
 
 /// Most blocks that a stream may have open, and most calls of a choice: look-ups are linear.
 pub(super) const MAX_OPEN_BLOCKS: usize = 1024;

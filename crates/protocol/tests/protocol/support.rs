@@ -18,6 +18,7 @@ pub(crate) fn context() -> AnswerContext {
         estimated_input_tokens: 42,
         includes_usage: true,
         echo: ResponseEcho::default(),
+        tools: Vec::new(),
     }
 }
 

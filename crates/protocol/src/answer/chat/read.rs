@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::parts::{
     read_annotations, read_call_seal, read_content, read_finish_reason, read_reasoning, read_tier,
 };
-use crate::answer::{error_in_place, unreadable};
+use crate::answer_outcome::{error_in_place, unreadable};
 use crate::members::{count, elements, pick, pick_in, some_text, text};
 use crate::model::{
     Answer, AnswerChoice, ArgumentsText, EndReason, Failure, Part, PartKind, ReasoningText,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::answer::WrittenAnswer;
+use crate::answer_outcome::WrittenAnswer;
 use crate::context::AnswerContext;
 use crate::json_text::JsonText;
 use crate::model::{
@@ -168,14 +168,14 @@ fn write_call(json: &mut JsonText, part: &Part<'_>, number: usize, context: &Ans
         ArgumentsText::Json(arguments) => {
             json.text_member("type", "function");
             json.object("function");
-            json.text_member("name", name);
+            json.text_member("name", context.tool_name(name));
             // Clients parse the text, and an empty one is not JSON.
             json.text_member("arguments", if arguments.is_empty() { "{}" } else { arguments });
         }
         ArgumentsText::Text(input) => {
             json.text_member("type", "custom");
             json.object("custom");
-            json.text_member("name", name);
+            json.text_member("name", context.tool_name(name));
             json.text_member("input", input);
         }
     }

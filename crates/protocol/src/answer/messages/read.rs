@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::parts::{read_citations, read_seal, read_stop_reason, read_tier};
-use crate::answer::{error_in_place, unreadable};
+use crate::answer_outcome::{error_in_place, unreadable};
 use crate::members::{elements, pick, pick_in, some_text, text};
 use crate::model::{
     Answer, AnswerChoice, ArgumentsText, EndReason, Failure, Part, PartKind, Protocol,

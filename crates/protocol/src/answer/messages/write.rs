@@ -1,7 +1,7 @@
 //! Writing of a message, with every member that the official types have
 //! (`anthropic` 2.14, `types/message.py`).
 
-use crate::answer::{WrittenAnswer, unreadable};
+use crate::answer_outcome::{WrittenAnswer, unreadable};
 use crate::context::{AnswerContext, EMPTY_SEAL};
 use crate::json_text::{JsonText, escape_into};
 use crate::members::is_object;
@@ -70,7 +70,8 @@ fn write_part(
             let is_cut = choice
                 .is_some_and(|choice| matches!(choice.end, EndReason::Length | EndReason::Window));
             let input = object_of(arguments, is_cut)?;
-            write_tool_use(json, &context.call_id(id, number), name, &input);
+            let id = context.call_id(id, number);
+            write_tool_use(json, &id, context.tool_name(name), &input);
         }
         PartKind::Media { .. } => shed.add("media"),
         PartKind::ToolResult { .. } => shed.add("hosted_tools"),

@@ -181,7 +181,10 @@ fn write_call(
     };
     json.text_member("type", kind);
     json.text_member("call_id", &context.call_id(id, number));
-    json.text_member("name", name);
+    json.text_member("name", context.tool_name(name));
+    if let Some(namespace) = context.namespace(name) {
+        json.text_member("namespace", namespace);
+    }
     json.text_member(member, text);
 }
 

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use crate::answer::chat::parts::{read_tier, read_url_citation};
-use crate::answer::{error_in_place, unreadable};
+use crate::answer_outcome::{error_in_place, unreadable};
 use crate::json_text::join_arrays;
 use crate::members::{count, elements, pick, pick_in, some_text, text};
 use crate::model::{

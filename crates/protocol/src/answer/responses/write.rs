@@ -1,8 +1,8 @@
 //! Writing of a response, with every member of the object.
 
 use super::items::{ItemHead, ItemKind, write_item};
-use crate::answer::WrittenAnswer;
 use crate::answer::chat::service_tier;
+use crate::answer_outcome::WrittenAnswer;
 use crate::context::AnswerContext;
 use crate::failure::code;
 use crate::json_text::JsonText;

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::super::state::{BlockNumbers, HeldBytes, MAX_OPEN_BLOCKS, ObjectEnd, delta};
 use crate::answer::chat::parts::read_call_seal;
 use crate::answer::chat::read::read_arguments;
-use crate::answer::unreadable;
+use crate::answer_outcome::unreadable;
 use crate::members::{count, pick_in, text};
 use crate::model::{ArgumentsKind, BlockKind, Failure, Seal, StreamEvent};
 

@@ -9,7 +9,7 @@ use super::calls::Calls;
 use crate::answer::chat::parts::{
     read_annotations, read_content, read_finish_reason, read_reasoning, read_tier,
 };
-use crate::answer::unreadable;
+use crate::answer_outcome::unreadable;
 use crate::failure::{from_event, from_object};
 use crate::members::{count, elements, pick, pick_in, some_text, text};
 use crate::model::{BlockKind, EndReason, Failure, ReasoningText, ReasoningTextKind, StreamEvent};

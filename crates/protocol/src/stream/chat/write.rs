@@ -193,7 +193,7 @@ impl ChatWriter {
         let (kind, member) = words_of(arguments);
         chunk.text_member("type", kind);
         chunk.object(kind);
-        chunk.text_member("name", name);
+        chunk.text_member("name", self.context.tool_name(name));
         chunk.text_member(member, "");
         chunk.end_object();
         self.end_call(chunk, out);

@@ -45,7 +45,7 @@ impl Block {
             BlockKind::Reasoning { is_redacted: true } => Kind::Redacted,
             BlockKind::ToolCall { id, name, arguments } => Kind::Call {
                 id: context.call_id(id, position).into_owned(),
-                name: name.clone().into_owned(),
+                name: context.tool_name(name).to_owned(),
                 arguments: *arguments,
             },
             BlockKind::Foreign { .. } => return None,

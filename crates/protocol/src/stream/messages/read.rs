@@ -11,7 +11,7 @@ use super::super::state::{
 use crate::answer::messages::parts::{
     read_citation, read_citations, read_seal, read_stop_reason, read_tier,
 };
-use crate::answer::unreadable;
+use crate::answer_outcome::unreadable;
 use crate::failure::from_event;
 use crate::members::{count, is_object, pick, pick_in, some_text, text};
 use crate::model::{

@@ -20,6 +20,8 @@ pub(super) struct Item {
     kind: ItemKind,
     number: usize,
     id: String,
+    /// Name of a call's tool in the caller's request.
+    name: String,
     parts: Vec<Part<'static>>,
     /// Blocks that are open, each with the place of its part.
     open: Vec<(u32, usize)>,
@@ -37,6 +39,7 @@ impl Item {
             kind,
             number,
             id,
+            name: String::new(),
             parts: Vec::new(),
             open: Vec::new(),
             thought: None,
@@ -97,6 +100,9 @@ impl Item {
         out: &mut Vec<u8>,
     ) {
         const NAME: &str = "response.output_item.added";
+        if let BlockKind::ToolCall { name, .. } = kind {
+            self.name = context.tool_name(name).to_owned();
+        }
         let empty: Vec<Part<'_>> = match self.kind {
             ItemKind::Message => Vec::new(),
             _ => vec![empty_part(kind)],
@@ -293,10 +299,10 @@ impl Item {
                 events.write_text("response.refusal.done", place, ("refusal", text), out);
                 self.write_part_event_at("response.content_part.done", part, at, events, out);
             }
-            PartKind::ToolCall { arguments: ArgumentsText::Json(text), name, .. } => {
+            PartKind::ToolCall { arguments: ArgumentsText::Json(text), .. } => {
                 const NAME: &str = "response.function_call_arguments.done";
                 let mut json = events.begin_at(NAME, self.place(None));
-                json.text_member("name", name);
+                json.text_member("name", &self.name);
                 json.text_member("arguments", filled(text, "completed"));
                 end(json, NAME, out);
             }

@@ -10,7 +10,7 @@ use super::super::state::{
 use super::items::{ContentPart, ItemKey, ItemState, OpenItems};
 use crate::answer::chat::parts::read_tier;
 use crate::answer::responses::read::{read_annotation, read_end};
-use crate::answer::unreadable;
+use crate::answer_outcome::unreadable;
 use crate::failure::{from_event, from_object};
 use crate::members::{count, elements, pick, pick_in, some_text, text};
 use crate::model::{BlockKind, Failure, ReasoningTextKind, StreamEvent};

@@ -17,7 +17,7 @@ use crate::shed::Shed;
 /// Writer of the events of Responses.
 ///
 /// The terminal event repeats all of the answer, so that its text is held: twice for a moment, at
-/// most [`super::super::MAX_HELD_BYTES`] of each. A longer answer fails.
+/// most [`MAX_HELD_BYTES`](super::super::state::MAX_HELD_BYTES) of each. A longer answer fails.
 #[derive(Debug)]
 pub(in crate::stream) struct ResponsesWriter {
     pub(in crate::stream) phase: Phase,
