@@ -2,6 +2,7 @@
 //! chance, and no configuration.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -30,7 +31,17 @@ pub struct AnswerContext {
     /// Settings of the request that an answer of Responses repeats.
     pub echo: ResponseEcho,
     /// Tools that the provider knows under another name or in another form.
-    pub tools: Vec<ToolName>,
+    pub tools: ToolNames,
+}
+
+/// Tools by their names at the provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolNames(BTreeMap<String, ToolName>);
+
+impl FromIterator<ToolName> for ToolNames {
+    fn from_iter<T: IntoIterator<Item = ToolName>>(tools: T) -> Self {
+        Self(tools.into_iter().map(|tool| (tool.written.clone(), tool)).collect())
+    }
 }
 
 /// Tool that was written to the provider under another name or in another form than the caller's.
@@ -75,7 +86,7 @@ impl AnswerContext {
     }
 
     fn tool(&self, written: &str) -> Option<&ToolName> {
-        self.tools.iter().find(|tool| tool.written == written)
+        self.tools.0.get(written)
     }
 
     /// Name of a tool in the caller's request.
@@ -86,6 +97,17 @@ impl AnswerContext {
     /// Namespace of a tool in the caller's request.
     pub(crate) fn namespace(&self, written: &str) -> Option<&str> {
         self.tool(written)?.namespace.as_deref()
+    }
+
+    /// Whether some tool is a custom one in the caller's request.
+    pub(crate) fn has_custom_tools(&self) -> bool {
+        self.tools.0.values().any(|tool| tool.is_custom)
+    }
+
+    /// Names at the provider of the custom tools.
+    pub(crate) fn custom_tools(&self) -> BTreeSet<String> {
+        let custom = self.tools.0.values().filter(|tool| tool.is_custom);
+        custom.map(|tool| tool.written.clone()).collect()
     }
 
     /// Whether a tool is a custom one in the caller's request.

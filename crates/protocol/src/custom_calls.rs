@@ -18,7 +18,7 @@ pub(crate) fn with_custom_calls<'r, 'a>(
     answer: &'r Answer<'a>,
     context: &AnswerContext,
 ) -> Cow<'r, Answer<'a>> {
-    if !context.tools.iter().any(|tool| tool.is_custom) {
+    if !context.has_custom_tools() {
         return Cow::Borrowed(answer);
     }
     let mut answer = answer.clone();

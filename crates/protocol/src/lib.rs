@@ -29,7 +29,7 @@ pub mod stream;
 mod usage;
 
 pub use answer_outcome::WrittenAnswer;
-pub use context::{AnswerContext, ToolName};
+pub use context::{AnswerContext, ToolName, ToolNames};
 pub use echo::ResponseEcho;
 pub use shed::Shed;
 pub use sse::KEEP_ALIVE;

@@ -1,5 +1,7 @@
 //! Calls of custom tools in streams, which the provider knows as functions.
 
+use std::collections::BTreeSet;
+
 use super::state::{HeldBytes, delta};
 use crate::context::AnswerContext;
 use crate::custom_calls::input_of;
@@ -10,7 +12,7 @@ use crate::model::{ArgumentsKind, BlockKind, Failure, StreamEvent};
 #[derive(Debug)]
 pub(super) struct CustomCalls {
     /// Names of the functions.
-    names: Vec<String>,
+    names: BTreeSet<String>,
     /// Open blocks with their arguments so far.
     open: Vec<(u32, String)>,
     held: HeldBytes,
@@ -30,9 +32,7 @@ pub(super) enum CustomEvent {
 
 impl CustomCalls {
     pub(super) fn new(context: &AnswerContext) -> Self {
-        let custom = context.tools.iter().filter(|tool| tool.is_custom);
-        let names = custom.map(|tool| tool.written.clone()).collect();
-        Self { names, open: Vec::new(), held: HeldBytes::default() }
+        Self { names: context.custom_tools(), open: Vec::new(), held: HeldBytes::default() }
     }
 
     pub(super) fn receive(&mut self, event: &StreamEvent<'_>) -> CustomEvent {
@@ -70,7 +70,7 @@ impl CustomCalls {
     }
 
     fn is_custom(&self, name: &str) -> bool {
-        self.names.iter().any(|other| other == name)
+        self.names.contains(name)
     }
 
     fn find(&self, block: u32) -> Option<usize> {

@@ -74,11 +74,13 @@ fn tools_have_the_names_and_forms_of_the_caller() {
         namespace: namespace.map(str::to_owned),
         is_custom,
     };
-    context.tools = vec![
+    context.tools = [
         tool("patch", "apply_patch", None, true),
         tool("files__read", "read", Some("files"), false),
         tool("long_1f", "a.very.long.name", None, false),
-    ];
+    ]
+    .into_iter()
+    .collect();
     let calls = [
         ("patch", r#"{"input": "*** Begin\n\"x\""}"#),
         ("files__read", "{\"a\":1}"),

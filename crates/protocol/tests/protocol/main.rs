@@ -5,6 +5,7 @@
 
 mod answers;
 mod failures;
+mod growth;
 mod model;
 mod properties;
 mod shapes;

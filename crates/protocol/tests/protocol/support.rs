@@ -4,7 +4,7 @@ use bytes::Bytes;
 use openai::{Event, Framer};
 use protocol::model::{Protocol, StreamEvent};
 use protocol::stream::{Collector, StreamReader, StreamWriter};
-use protocol::{AnswerContext, ResponseEcho};
+use protocol::{AnswerContext, ResponseEcho, ToolNames};
 use serde_json::Value;
 
 pub(crate) const PROTOCOLS: [Protocol; 3] =
@@ -18,7 +18,7 @@ pub(crate) fn context() -> AnswerContext {
         estimated_input_tokens: 42,
         includes_usage: true,
         echo: ResponseEcho::default(),
-        tools: Vec::new(),
+        tools: ToolNames::default(),
     }
 }
 
