@@ -72,10 +72,11 @@ impl AnswerContext {
     /// Id of a call: the provider's, if every protocol takes it, else one derived from it, so that
     /// an id has one counterpart. Providers use ids of up to 1411 characters
     /// (github.com/weave-os/router/issues/333).
-    pub(crate) fn call_id<'i>(&self, id: &'i str, number: usize) -> Cow<'i, str> {
+    pub(crate) fn call_id<'i>(&self, id: &'i str, number: usize, caller: Protocol) -> Cow<'i, str> {
         let is_portable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         if id.is_empty() {
-            Cow::Owned(self.item_id("call_", number))
+            let is_messages = caller == Protocol::Messages;
+            Cow::Owned(self.item_id(if is_messages { "toolu_" } else { "call_" }, number))
         } else if id.len() <= MAX_CALL_ID_BYTES && id.bytes().all(is_portable) {
             Cow::Borrowed(id)
         } else {
@@ -145,14 +146,19 @@ mod tests {
 
     #[test]
     fn call_id_is_kept_or_derived_from_the_id() {
+        const CALLER: Protocol = Protocol::Chat;
         let context = AnswerContext { id_seed: 7, ..AnswerContext::default() };
-        assert_eq!(context.call_id("call_1-A", 0), "call_1-A");
+        assert_eq!(context.call_id("call_1-A", 0, CALLER), "call_1-A");
         let long = "x".repeat(1411);
-        let derived = context.call_id(&long, 0).into_owned();
+        let derived = context.call_id(&long, 0, CALLER).into_owned();
         assert_eq!(derived.len(), "call_".len() + 24);
-        assert_eq!(AnswerContext::default().call_id(&long, 3), derived);
-        assert_ne!(context.call_id("functions.get:0", 0), context.call_id("functions.get:1", 0));
-        assert_ne!(context.call_id("", 0), context.call_id("", 1));
+        assert_eq!(AnswerContext::default().call_id(&long, 3, CALLER), derived);
+        assert_ne!(
+            context.call_id("functions.get:0", 0, CALLER),
+            context.call_id("functions.get:1", 0, CALLER)
+        );
+        assert_ne!(context.call_id("", 0, CALLER), context.call_id("", 1, CALLER));
+        assert!(context.call_id("", 0, Protocol::Messages).starts_with("toolu_"));
     }
 
     #[test]

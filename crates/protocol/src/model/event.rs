@@ -76,6 +76,8 @@ pub enum StreamEvent<'a> {
     },
     /// Tokens so far. Replaces earlier reports.
     Usage(Usage),
+    /// Sign of life, while the model works.
+    Ping,
     /// Failure. No event follows.
     Failed(Failure<'a>),
     /// End of a whole answer. No event follows.

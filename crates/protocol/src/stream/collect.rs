@@ -91,6 +91,7 @@ impl Collector {
             }
             StreamEvent::Usage(usage) => self.answer.usage = Some(*usage),
             StreamEvent::Failed(failure) => return Err(failure.clone().into_owned()),
+            StreamEvent::Ping => {}
             StreamEvent::Finished => self.is_finished = true,
         }
         Ok(())

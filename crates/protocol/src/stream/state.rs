@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use crate::answer_outcome::unreadable;
 use crate::context::AnswerContext;
 use crate::model::{Failure, FailureClass, ServiceTier, StreamEvent};
+use crate::sse::KEEP_ALIVE;
 
 /// Most bytes that a writer or a collector holds: text that a protocol repeats at its end
 /// (Responses), and pieces that must wait for a block before them (Messages). An answer beyond it
@@ -51,6 +52,13 @@ pub(super) fn delta<'a>(block: u32, piece: impl Into<Cow<'a, str>>) -> StreamEve
 
 pub(super) fn raw_text(raw: &RawValue) -> Cow<'_, str> {
     Cow::Borrowed(raw.get())
+}
+
+/// Writes a comment if the stream has begun: it keeps the connection open, and clients pass over it.
+pub(super) fn write_ping(phase: Phase, out: &mut Vec<u8>) {
+    if phase == Phase::Started {
+        out.extend_from_slice(KEEP_ALIVE);
+    }
 }
 
 /// Phase of a writer's stream.

@@ -104,3 +104,17 @@ proptest! {
         assert_eq!(whole, translate(from, to, bytes.chunks(1)));
     }
 }
+
+#[test]
+fn ping_is_a_comment_once_the_stream_has_begun() {
+    let ping = json!(["ping", {"type": "ping"}]);
+    let text = json!([null, {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}}]);
+    for to in crate::support::PROTOCOLS {
+        let comments = |list: Value| {
+            let own = translate(Protocol::Messages, to, [stream_bytes(&list).as_slice()]);
+            String::from_utf8(own).expect("UTF-8").matches("\n: keep-alive\n\n").count()
+        };
+        assert_eq!(comments(json!([ping])), 0, "{to:?}");
+        assert_eq!(comments(json!([ping, text, ping])), 1, "{to:?}");
+    }
+}

@@ -163,7 +163,7 @@ pub(crate) fn write_reasoning_detail(json: &mut JsonText, data: &str, index: usi
 fn write_call(json: &mut JsonText, part: &Part<'_>, number: usize, context: &AnswerContext) {
     let PartKind::ToolCall { id, name, arguments } = &part.kind else { return };
     json.begin_object();
-    json.text_member("id", &context.call_id(id, number));
+    json.text_member("id", &context.call_id(id, number, Protocol::Chat));
     match arguments {
         ArgumentsText::Json(arguments) => {
             json.text_member("type", "function");

@@ -70,7 +70,7 @@ fn write_part(
             let is_cut = choice
                 .is_some_and(|choice| matches!(choice.end, EndReason::Length | EndReason::Window));
             let input = object_of(arguments, is_cut)?;
-            let id = context.call_id(id, number);
+            let id = context.call_id(id, number, Protocol::Messages);
             write_tool_use(json, &id, context.tool_name(name), &input);
         }
         PartKind::Media { .. } => shed.add("media"),

@@ -180,7 +180,7 @@ fn write_call(
         ArgumentsText::Text(text) => ("custom_tool_call", "input", &**text),
     };
     json.text_member("type", kind);
-    json.text_member("call_id", &context.call_id(id, number));
+    json.text_member("call_id", &context.call_id(id, number, Protocol::Responses));
     json.text_member("name", context.tool_name(name));
     if let Some(namespace) = context.namespace(name) {
         json.text_member("namespace", namespace);

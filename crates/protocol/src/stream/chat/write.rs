@@ -1,6 +1,6 @@
 //! Writing of chunks.
 
-use super::super::state::{Head, HeldBytes, Phase, cut_off};
+use super::super::state::{Head, HeldBytes, Phase, cut_off, write_ping};
 use super::blocks::{Block, Choice, Kind, words_of};
 use crate::answer::chat::{
     finish_reason, service_tier, write_call_seal, write_citation, write_reasoning_detail,
@@ -64,6 +64,7 @@ impl ChatWriter {
             StreamEvent::Close { block } => self.close(*block, out),
             StreamEvent::End { choice, reason } => self.end(*choice, reason, out),
             StreamEvent::Usage(usage) => self.usage = Some(*usage),
+            StreamEvent::Ping => write_ping(self.phase, out),
             StreamEvent::Failed(failure) => self.fail(failure, out),
             StreamEvent::Finished => self.finish(out),
         }
@@ -186,7 +187,7 @@ impl ChatWriter {
         arguments: ArgumentsKind,
         out: &mut Vec<u8>,
     ) {
-        let id = self.context.call_id(id, self.calls).into_owned();
+        let id = self.context.call_id(id, self.calls, Protocol::Chat).into_owned();
         self.calls += 1;
         let mut chunk = self.begin_call(choice, number);
         chunk.text_member("id", &id);

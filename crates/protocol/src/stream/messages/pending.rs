@@ -1,6 +1,6 @@
 //! Blocks of Messages under construction: one is open, further ones wait for its end.
 
-use crate::model::{ArgumentsKind, BlockKind, EndReason, Usage};
+use crate::model::{ArgumentsKind, BlockKind, EndReason, Protocol, Usage};
 
 use super::super::state::Head;
 use crate::answer::messages::{write_stop_members, write_text_block, write_tool_use};
@@ -44,7 +44,7 @@ impl Block {
             BlockKind::Reasoning { is_redacted: false } => Kind::Thinking,
             BlockKind::Reasoning { is_redacted: true } => Kind::Redacted,
             BlockKind::ToolCall { id, name, arguments } => Kind::Call {
-                id: context.call_id(id, position).into_owned(),
+                id: context.call_id(id, position, Protocol::Messages).into_owned(),
                 name: context.tool_name(name).to_owned(),
                 arguments: *arguments,
             },

@@ -104,6 +104,7 @@ impl MessagesReader {
                 self.has_ended = true;
                 events.push(StreamEvent::Finished);
             }
+            Some("ping") => events.push(StreamEvent::Ping),
             Some("error") => return Err(from_event(data)),
             _ if error.is_some() => return Err(from_event(data)),
             _ => {}

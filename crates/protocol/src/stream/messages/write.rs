@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::super::state::{Head, HeldBytes, MAX_OPEN_BLOCKS, Phase, cut_off, too_many_blocks};
+use super::super::state::{
+    Head, HeldBytes, MAX_OPEN_BLOCKS, Phase, cut_off, too_many_blocks, write_ping,
+};
 use super::pending::{Block, Kind, write_message_end, write_message_start};
 use crate::context::AnswerContext;
 use crate::failure;
@@ -83,6 +85,7 @@ impl MessagesWriter {
                 self.end = Some(reason.clone().into_owned());
             }
             StreamEvent::End { .. } => {}
+            StreamEvent::Ping => write_ping(self.phase, out),
             StreamEvent::Failed(failure) => self.fail(failure, out),
             StreamEvent::Finished => {
                 let end = self.end.take().ok_or_else(cut_off)?;

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use super::super::collect::own_seal;
-use super::super::state::{Head, HeldBytes, MAX_OPEN_BLOCKS, Phase, cut_off, too_many_blocks};
+use super::super::state::{
+    Head, HeldBytes, MAX_OPEN_BLOCKS, Phase, cut_off, too_many_blocks, write_ping,
+};
 use super::events::{self, EventWriter};
 use super::item::Item;
 use crate::answer::responses::Status;
@@ -106,6 +108,7 @@ impl ResponsesWriter {
             }
             StreamEvent::End { choice: 0, reason } => self.end(reason, out)?,
             StreamEvent::End { .. } => {}
+            StreamEvent::Ping => write_ping(self.phase, out),
             StreamEvent::Failed(failure) => self.fail(failure, out),
             StreamEvent::Finished => self.finish(out)?,
         }
