@@ -74,7 +74,7 @@ fn nothing_follows_a_failure() {
         writer.fail(&Failure::new(FailureClass::Timeout, "m"), &mut out);
         writer.write(&StreamEvent::Finished, &mut out);
         assert_eq!(out.len(), length);
-        // An end without a reason is made up by nobody.
+        // A writer does not make up an end.
         let mut writer = StreamWriter::new(caller, context());
         out.clear();
         writer.write(&StreamEvent::Finished, &mut out);
