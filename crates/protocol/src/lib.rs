@@ -14,6 +14,28 @@
 
 #![warn(missing_docs)]
 
+pub mod answer;
+mod answer_outcome;
+mod context;
+mod custom_calls;
+mod echo;
+pub mod failure;
+mod json_text;
+pub mod listing;
+mod members;
 pub mod model;
+pub mod rate_limit;
 pub mod request;
 pub mod seal;
+mod shed;
+mod sse;
+pub mod stream;
+mod tool_name;
+mod usage;
+
+pub use answer_outcome::WrittenAnswer;
+pub use context::AnswerContext;
+pub use echo::ResponseEcho;
+pub use shed::Shed;
+pub use sse::KEEP_ALIVE;
+pub use tool_name::{ToolName, ToolNames};

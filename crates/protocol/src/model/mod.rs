@@ -1,14 +1,22 @@
 //! Model of requests, answers, and the events of streams: the union of what the protocols can say.
 
+mod answer;
 mod equality;
+mod error;
+mod event;
 mod part;
 mod place;
 mod request;
+mod usage;
 
+pub use answer::{Answer, AnswerChoice, EndReason, ServiceTier};
+pub use error::{Failure, FailureClass};
+pub use event::{ArgumentsKind, BlockKind, StreamEvent};
 pub use part::{
     ArgumentsText, CacheBreakpoint, CacheLifetime, Citation, MediaKind, MediaSource, Part,
     PartKind, ReasoningText, ReasoningTextKind, Seal, SealMaker,
 };
+pub use usage::{CacheWrite, Usage};
 
 pub use place::Place;
 pub use request::{

@@ -22,7 +22,6 @@ mod tools;
 mod writing;
 
 pub use invalid::{InvalidRequest, Problem};
-pub use names::ToolName;
 pub use report::Untranslatable;
 pub use rules::{FEATURE_RULES, Feature, FeatureRule, Loss, MEMBER_RULES, MemberRule, Scope};
 pub use seal_splice::splice_seals;

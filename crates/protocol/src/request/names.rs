@@ -9,19 +9,6 @@ const MAX_CALL_ID: usize = 64;
 /// Bytes of the hash in a shortened tool name.
 const NAME_HASH_BYTES: usize = 8;
 
-/// Tool under another name or in another form than the caller's. The writer of the answer restores it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToolName {
-    /// Name at the provider.
-    pub written: String,
-    /// Name in the caller's request, without the namespace.
-    pub name: String,
-    /// Namespace in the caller's request (Responses).
-    pub namespace: Option<String>,
-    /// Whether the caller's tool is a custom one that was written as a function with one member `input`.
-    pub is_custom: bool,
-}
-
 /// Returns the id as it is if it has at most 64 bytes of `[A-Za-z0-9_-]`. Otherwise the id is made from
 /// its hash, so that call and result agree in every request.
 pub(super) fn fit_call_id(id: &str) -> Cow<'_, str> {

@@ -1,7 +1,7 @@
 //! Abilities of a target, and options of a translation.
 
-use super::names::ToolName;
 use crate::model::{Protocol, Seal, SealMaker};
+use crate::tool_name::ToolName;
 
 /// Target of a translation: its protocol and its model's abilities, as plain data.
 #[derive(Clone, Debug)]

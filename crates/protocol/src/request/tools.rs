@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::json_writer::JsonWriter;
-use super::names::{ToolName, fit_tool_name};
+use super::names::fit_tool_name;
 use super::report::{Report, Written};
 use super::rules::{Feature, Loss};
 use super::target::Target;
 use crate::model::{CustomFormat, Protocol, Request, Tool, ToolChoice, ToolKind};
+use crate::tool_name::ToolName;
 
 /// Schema of a custom tool that is written as a function.
 pub(super) const CUSTOM_SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}"#;
