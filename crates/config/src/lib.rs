@@ -12,6 +12,7 @@ pub mod author;
 mod cache;
 mod consumer;
 mod guard;
+mod hint;
 mod history;
 mod index;
 mod ip_access;
