@@ -106,8 +106,8 @@ pub(super) fn expected_type(path: &str, value: &str, expected: &str) -> Option<S
         (_, "a sequence") if is_toml => format!("a list, such as [{}]", list_item(field)),
         ("map", "a sequence") => "a list of tables, in square brackets".to_owned(),
         (_, "a sequence") => "a list, in square brackets".to_owned(),
-        ("sequence", _) if is_toml && is_table(expected) && !path.ends_with(']') => {
-            format!("a table: `[{0}]`, once, instead of `[[{0}]]`", without_indices(path))
+        ("sequence", _) if is_toml && is_table(expected) && !path.contains(['.', '[']) => {
+            format!("a table: `[{path}]`, once, instead of `[[{path}]]`")
         }
         (_, _) if is_table(expected) => {
             let name = expected.strip_prefix("struct ").unwrap_or_default();

@@ -46,12 +46,8 @@ impl Problems {
     /// Converts serde's error about a JSON document.
     pub fn from_json(error: serde_json::Error) -> Self {
         // serde_json reports column 0 before it reads the first character.
-        let position = line_path(error.line(), error.column().max(1));
-        let message = error.to_string();
-        // serde_json ends its messages with the position, which is the path here.
-        let suffix = format!(" at line {} column {}", error.line(), error.column());
-        let message = message.strip_suffix(&suffix).unwrap_or(&message);
-        Self(vec![Problem::from_serde(position, message, "valid JSON")])
+        let position = (error.line(), error.column().max(1));
+        Self(vec![Problem::from_json(&error, position)])
     }
 }
 
@@ -76,6 +72,22 @@ impl<'a> IntoIterator for &'a Problems {
 }
 
 impl Problem {
+    /// Converts serde's error about a JSON text that begins elsewhere in a document, for a line and column there.
+    pub(super) fn from_json(error: &serde_json::Error, (line, column): (usize, usize)) -> Self {
+        let position = line_path(line, column);
+        let message = error.to_string();
+        // serde_json ends its messages with the position, which is the path here.
+        let suffix = format!(" at line {} column {}", error.line(), error.column());
+        let message = message.strip_suffix(&suffix).unwrap_or(&message);
+        // TOML begins with a comment, a name, or `[[name]]`.
+        if message == "expected value" && line == 1 && column <= 3 {
+            let found = "a text that is not JSON".to_owned();
+            let expected = "JSON; `cargo xtask config put FILE` sends a TOML file".to_owned();
+            return Self { path: position, found, expected };
+        }
+        Self::from_serde(position, message, "valid JSON")
+    }
+
     /// Splits serde's message. Strings and values of a wrong type are not repeated: they may be a misplaced key,
     /// which would end up in a log.
     pub(super) fn from_serde(path: String, message: &str, syntax: &str) -> Self {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 use super::super::problem::Problems;
-use super::{explain, from_toml, placeholder_secret, to_json};
+use super::{explain, from_toml_to_deploy, placeholder_secret, to_json};
 
 /// Bundles the configuration into an edge's artifact, from its build script: `gateway.toml`, or the file that
 /// `GATEWAY_TOML` names, relative to the repository's root. An invalid file fails the build with all its
@@ -42,7 +42,8 @@ fn bundle(source: &Path, target: &Path, has_redis: bool) -> Result<(), String> {
 pub fn check_file(source: &Path, name: &str, has_redis: bool) -> Result<String, String> {
     let text = fs::read_to_string(source).map_err(|error| format!("{name}: {error}"))?;
     let explained = |problems: Problems| explain(name, &text, &problems).trim_end().to_owned();
-    let config = from_toml(&text, &|name| Some(placeholder_secret(name))).map_err(explained)?;
+    let config =
+        from_toml_to_deploy(&text, &|name| Some(placeholder_secret(name))).map_err(explained)?;
     if !has_redis {
         config.storage.check_is_default().map_err(explained)?;
     }

@@ -14,7 +14,7 @@ use secret::Secret;
 use serde_json::Value;
 
 use super::parse::MissingSecrets;
-use super::problem::Problems;
+use super::problem::{Problem, Problems};
 use super::provider::ProviderKind;
 use super::raw::{Document, SecretText};
 use super::{Config, SecretLookup, parse};
@@ -23,6 +23,17 @@ use shape::Shaped;
 /// Parses a TOML document. [`locate`] finds each of its problems in the text.
 pub fn from_toml(text: &str, secrets: &SecretLookup<'_>) -> Result<Config, Problems> {
     parse_toml(text, secrets, MissingSecrets::Refuse)
+}
+
+/// Parses a TOML document that is to be deployed: it has at least one route, as the admin
+/// API requires.
+pub fn from_toml_to_deploy(text: &str, secrets: &SecretLookup<'_>) -> Result<Config, Problems> {
+    let config = from_toml(text, secrets)?;
+    if !config.routes.is_empty() {
+        return Ok(config);
+    }
+    let (path, found) = ("routes".to_owned(), "none".to_owned());
+    Err(Problems(vec![Problem { path, found, expected: "at least one route".to_owned() }]))
 }
 
 /// Parses a TOML document to serve it: a secret that is not set is a warning.

@@ -31,6 +31,7 @@ pub(super) struct Shaped {
 /// Repairs a table until it has the right shape, and collects all problems.
 pub(super) fn repair(mut table: Table, text: &str) -> Shaped {
     let mut repairs = Repairs::default();
+    table.iter_mut().for_each(|(_, value)| replace_dates(value));
     let document = (0..MAX_REPAIRS).find_map(|_| {
         let mut track = Track::new();
         let value = Deserializer::new(Value::Table(table.clone()), &mut track);
@@ -48,6 +49,16 @@ pub(super) fn repair(mut table: Table, text: &str) -> Shaped {
     problems.sort_by_key(|problem| locate(text, &problem.path));
     let repaired = placeholders.keys().chain(&removed).map(|steps| format(steps)).collect();
     Shaped { document: document.unwrap_or_default(), problems, repaired }
+}
+
+/// Replaces dates by tables, as which serde reads them from a text. No field is one.
+fn replace_dates(value: &mut Value) {
+    match value {
+        Value::Datetime(_) => *value = Value::Table(Table::new()),
+        Value::Array(items) => items.iter_mut().for_each(replace_dates),
+        Value::Table(table) => table.iter_mut().for_each(|(_, value)| replace_dates(value)),
+        Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => {}
+    }
 }
 
 impl Shaped {

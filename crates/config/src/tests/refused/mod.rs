@@ -159,6 +159,13 @@ fn json_problem_has_line_and_column() {
         "did you mean server?",
     );
     check("{}x", "line 1, column 3", "trailing characters", "valid JSON");
+    for toml in ["[[providers]]\nid = 1", "# a comment", "[server]\n", "max_body = 1"] {
+        let error = serde_json::from_str::<serde_json::Value>(toml).expect_err("it is TOML");
+        let message = crate::Problems::from_json(error).to_string();
+        let expected =
+            "found a text that is not JSON, expected JSON; `cargo xtask config put FILE`";
+        assert!(message.contains(expected), "{message}");
+    }
     check("[]", "line 1, column 1", "a list", "a table");
     check("{\"auth\":[true]}", "line 1, column 8", "a list", "a table");
     check("{\"auth\":{\"required\":1}}", "line 1, column 21", "a number", "true or false");
