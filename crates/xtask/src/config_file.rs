@@ -21,7 +21,7 @@ impl Document {
     /// Reads a file. `option` is the argument that names another one, for the error.
     pub(crate) fn read(path: &Path, option: &str) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| {
-            format!("cannot read the configuration {} (another: {option})", path.display())
+            format!("cannot read the configuration {} (`{option}` names another)", path.display())
         })?;
         Ok(Self { path: path.to_owned(), text })
     }

@@ -141,7 +141,7 @@ fn choose(options: &Options) -> anyhow::Result<Option<(Document, Secrets)>> {
     }
     let secrets = options.secrets()?;
     let path = options.config.clone().unwrap_or_else(default_configuration);
-    let document = Document::read(&path, "--config FILE")?;
+    let document = Document::read(&path, "up --config FILE")?;
     let keys = document.key_names("providers");
     let has_none = !keys.is_empty() && keys.iter().all(|name| secrets.find(name).is_none());
     if options.config.is_none() && has_none {
