@@ -145,7 +145,8 @@ struct TempFile(PathBuf);
 impl TempFile {
     fn write(text: &str) -> anyhow::Result<Self> {
         let file = Self(std::env::temp_dir().join(format!("serin-config-{}", std::process::id())));
-        std::fs::write(&file.0, text).context("cannot write a temporary file")?;
+        std::fs::write(&file.0, text)
+            .with_context(|| format!("cannot write {}", file.0.display()))?;
         Ok(file)
     }
 }
