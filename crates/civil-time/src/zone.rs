@@ -79,6 +79,11 @@ impl Zone {
         TimeRange::new(first(year, month), first(next_year, next))
     }
 
+    /// The first millisecond of a day, given as its number since 1970-01-01 ([`crate::rfc3339::parse_date`]).
+    pub fn start_of(self, day: i64) -> Timestamp {
+        TimeRange::new(self.0.midnight(day), self.0.midnight(day + 1)).start
+    }
+
     /// The number of the local day that contains `now`, counted from 1970-01-01.
     fn day_number(self, now: Timestamp) -> i64 {
         let at = (now.as_millis() / 1_000).cast_signed();
