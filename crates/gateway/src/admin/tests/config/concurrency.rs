@@ -61,7 +61,11 @@ fn crash_during_put_leaves_one_version_for_all_isolates() {
         let version = answer.headers["x-serin-config-version"].to_str().expect("text").to_owned();
         let expected = if version == "1" { "new" } else { "deployed" };
         committed += usize::from(version == "1");
-        assert_eq!(answer.body["routes"][0]["models"], json!([expected]), "after {polls}");
+        assert_eq!(
+            answer.body["document"]["routes"][0]["models"],
+            json!([expected]),
+            "after {polls}"
+        );
         assert_eq!(other.model(), expected, "after {polls}");
         // Later isolates and the first one serve the same version.
         let late = Isolate::sharing(&one.fake);

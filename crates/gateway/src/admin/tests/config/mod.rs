@@ -1,6 +1,7 @@
 //! The configuration and its versions, over a host that two isolates share.
 
 mod concurrency;
+mod in_view;
 mod refusals;
 mod reload;
 mod versions;
