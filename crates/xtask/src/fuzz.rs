@@ -19,7 +19,7 @@ const INSTRUMENTATION: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-cov
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Cdebug-assertions";
 /// Time of each target in seconds, unless another one is given.
-pub(crate) const DEFAULT_SECONDS: u64 = 60;
+const DEFAULT_SECONDS: u64 = 60;
 /// Limit of a build.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 /// Time beyond its own after which a target counts as hanging.
@@ -32,15 +32,22 @@ const MAX_INPUT_BYTES: usize = 64 << 10;
 pub(crate) struct Options {
     seconds: u64,
     only: Option<&'static str>,
+    /// Seed of the fuzzer; `None` for another one in each run.
+    seed: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seconds: DEFAULT_SECONDS, only: None }
+        Self { seconds: DEFAULT_SECONDS, only: None, seed: None }
     }
 }
 
 impl Options {
+    /// The run of the tests: the same inputs each time, so that a failure comes from a change.
+    pub(crate) fn of_tests() -> Self {
+        Self { seed: Some(1), ..Self::default() }
+    }
+
     pub(crate) fn parse(arguments: &mut lexopt::Parser) -> Result<Self, lexopt::Error> {
         use lexopt::Arg::Long;
         use lexopt::ValueExt;
@@ -78,7 +85,7 @@ pub(crate) fn run_targets(processes: &mut Processes, options: &Options) -> anyho
     let mut failed = Vec::new();
     for pair in targets.chunks(2) {
         let commands =
-            pair.iter().map(|target| Ok((*target, command(&binaries, target, options.seconds)?)));
+            pair.iter().map(|target| Ok((*target, command(&binaries, target, options)?)));
         let mut commands = commands.collect::<anyhow::Result<Vec<_>>>()?;
         println!("→ {} ({} s)", pair.join(", "), options.seconds);
         let succeeded = processes.run_together(&mut commands, limit)?;
@@ -108,9 +115,13 @@ fn build(processes: &mut Processes) -> anyhow::Result<PathBuf> {
 }
 
 /// A target's command: it adds new inputs to a folder of its own and leaves the committed corpus alone.
-fn command(binaries: &Path, target: &str, seconds: u64) -> anyhow::Result<Command> {
+fn command(binaries: &Path, target: &str, options: &Options) -> anyhow::Result<Command> {
     let folder = root().join("target/fuzz").join(target);
     let corpus = folder.join("corpus");
+    if options.seed.is_some() && corpus.exists() {
+        std::fs::remove_dir_all(&corpus)
+            .with_context(|| format!("cannot remove {}", corpus.display()))?;
+    }
     std::fs::create_dir_all(&corpus)
         .with_context(|| format!("cannot create {}", corpus.display()))?;
     let log = folder.join("log.txt");
@@ -120,7 +131,9 @@ fn command(binaries: &Path, target: &str, seconds: u64) -> anyhow::Result<Comman
     command
         .arg(corpus)
         .arg(root().join("crates/fuzz/corpus").join(target))
-        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-max_total_time={}", options.seconds))
+        // 0 is another seed in each run.
+        .arg(format!("-seed={}", options.seed.unwrap_or(0)))
         .arg(format!("-max_len={MAX_INPUT_BYTES}"))
         .arg(format!("-artifact_prefix={}/", folder.display()))
         .stderr(log);
@@ -138,7 +151,7 @@ fn host_triple() -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DEFAULT_SECONDS, Options, TARGETS};
+    use super::{Options, TARGETS};
     use crate::root;
 
     fn parse(words: &[&str]) -> Result<Options, lexopt::Error> {
@@ -147,12 +160,9 @@ mod tests {
 
     #[test]
     fn options_select_time_and_target() {
-        assert_eq!(
-            parse(&[]).expect("no argument is required"),
-            Options { seconds: DEFAULT_SECONDS, only: None }
-        );
+        assert_eq!(parse(&[]).expect("no argument is required"), Options::default());
         let one = parse(&["--seconds", "3600", "--only", "events"]).expect("both are known");
-        assert_eq!(one, Options { seconds: 3600, only: Some("events") });
+        assert_eq!(one, Options { seconds: 3600, only: Some("events"), seed: None });
         let error = parse(&["--only", "all"]).expect_err("it is unknown").to_string();
         assert!(TARGETS.iter().all(|target| error.contains(target)), "{error}");
     }

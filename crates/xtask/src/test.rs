@@ -117,7 +117,7 @@ impl Step {
                 }
                 processes.run_checked("the native tests", &mut cargo, STEP_TIMEOUT)
             }
-            Self::Fuzz => fuzz::run_targets(processes, &fuzz::Options::default()),
+            Self::Fuzz => fuzz::run_targets(processes, &fuzz::Options::of_tests()),
             Self::Worker => {
                 tools::target(processes, WORKER_TARGET)?;
                 tools::packages(processes)?;
