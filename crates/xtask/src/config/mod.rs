@@ -442,7 +442,11 @@ mod tests {
         let failed = diff(&remote, &file).expect_err("the gateway fails");
         assert_eq!(exit_code(&failed), 3);
         let requests = served.join().expect("the thread ends");
-        assert!(requests[0].starts_with("GET /admin/v1/config?status=true HTTP/1.1\r\n"), "{}", requests[0]);
+        assert!(
+            requests[0].starts_with("GET /admin/v1/config?status=true HTTP/1.1\r\n"),
+            "{}",
+            requests[0]
+        );
         assert!(requests[0].contains("uthorization: Bearer the-token\"\\\r\n"), "{}", requests[0]);
     }
 
