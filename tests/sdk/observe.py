@@ -34,6 +34,7 @@ COUNTERS = {
     "serin_guard_total": {"guard", "phase", "result", "label", "consumer"},
 }
 HISTOGRAMS = {"serin_request_duration_seconds": {*TARGET}, "serin_time_to_first_token_seconds": {*TARGET}}
+GAUGES = {"serin_build_info": {"version"}, "serin_config_version": {"state"}}
 # Exact set of values of a label after the test's traffic.
 VALUES = {
     ("serin_requests_total", "status"): {"200", "404", "429", "502", "hung_up"},
@@ -86,6 +87,7 @@ families, samples = page("second.txt")
 kinds = Counter((family.name, family.type) for family in families)
 expected = {(name.removesuffix("_total"), "counter") for name in COUNTERS}
 expected |= {(name, "histogram") for name in HISTOGRAMS}
+expected |= {(name, "gauge") for name in GAUGES}
 check("metric families are complete and have the right types", set(kinds) == expected, kinds)
 no_wrong("each family is contiguous", (kind for kind, times in kinds.items() if times > 1))
 no_wrong("each family has a help text", (family.name for family in families if len(family.documentation) < 10))
@@ -93,7 +95,7 @@ no_wrong("each family has samples", (family.name for family in families if not f
 series = Counter(map(key, samples))
 no_wrong("no series is repeated", (it for it, times in series.items() if times > 1))
 
-labels = dict(COUNTERS)
+labels = COUNTERS | GAUGES
 for name, own in HISTOGRAMS.items():
     labels |= {f"{name}_bucket": own | {"le"}, f"{name}_sum": own, f"{name}_count": own}
 no_wrong("each sample has exactly the documented labels", (it for it in samples if set(it.labels) != labels.get(it.name)))

@@ -41,6 +41,36 @@ impl std::fmt::Display for Day {
 /// The last second of the year 9999. A later one is a mistake.
 const MAX_EPOCH_SECOND: u64 = 253_402_300_799;
 
+/// Formats a time in UTC with milliseconds: `2026-01-31T09:00:00.000Z`. A time after 9999 becomes the last
+/// millisecond of that year, which is the last one that RFC 3339 has.
+pub fn format_timestamp(at: Timestamp) -> String {
+    let at = at.as_millis().min(MAX_EPOCH_SECOND * 1_000 + 999);
+    let day = Day::containing(Timestamp::from_millis(at));
+    let (seconds, millis) = (at % MILLIS_PER_DAY / 1_000, at % 1_000);
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    format!("{day}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// Parses a date (`2026-01-31`) as its day number since 1970-01-01. `None` if the text is malformed or out of
+/// range.
+pub fn parse_date(text: &str) -> Option<i64> {
+    let digits = |range: std::ops::Range<usize>| -> Option<u64> {
+        let part = text.get(range)?;
+        part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())?
+    };
+    let is_at = |at: usize, byte: u8| text.as_bytes().get(at) == Some(&byte);
+    if text.len() != 10 || !is_at(4, b'-') || !is_at(7, b'-') {
+        return None;
+    }
+    day_number(digits(0..4)?, digits(5..7)?, digits(8..10)?).map(u64::cast_signed)
+}
+
+/// Parses a time as [`parse_timestamp`] does, or a date (`2026-01-31`) as its first millisecond in UTC.
+pub fn parse_timestamp_or_date(text: &str) -> Option<Timestamp> {
+    let midnight = |day: i64| from_epoch_seconds(day.cast_unsigned() * 24 * 60 * 60);
+    parse_timestamp(text).or_else(|| parse_date(text).and_then(midnight))
+}
+
 /// Parses whole seconds since the epoch, or an RFC 3339 timestamp (`2026-01-31T09:00:00Z`,
 /// `…T10:00:00.5+01:00`), from 1970 to the end of 9999. Digits after the milliseconds are dropped. `None` if the
 /// text is malformed or out of range.
@@ -110,7 +140,9 @@ mod tests {
     use crate::date::CivilDate;
     use crate::timestamp::Timestamp;
 
-    use super::{Day, day_number, parse_timestamp};
+    use super::{
+        Day, day_number, format_timestamp, parse_date, parse_timestamp, parse_timestamp_or_date,
+    };
 
     #[track_caller]
     fn assert_parsed(text: &str, millis: Option<u64>) {
@@ -152,6 +184,26 @@ mod tests {
             "2026-01-01T00:00:0éZ",
         ] {
             assert_parsed(wrong, None);
+        }
+    }
+
+    #[test]
+    fn formatted_timestamp_is_parsed_as_itself() {
+        let format = |millis| format_timestamp(Timestamp::from_millis(millis));
+        assert_eq!(format(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(format(1_709_251_199_999), "2024-02-29T23:59:59.999Z");
+        assert_eq!(format(u64::MAX), "9999-12-31T23:59:59.999Z");
+        assert_parsed(&format(1_767_225_600_250), Some(1_767_225_600_250));
+    }
+
+    #[test]
+    fn date_is_its_first_millisecond_in_utc() {
+        let parse = |text| parse_timestamp_or_date(text).map(Timestamp::as_millis);
+        assert_eq!(parse("2026-01-01"), Some(1_767_225_600_000));
+        assert_eq!(parse("2026-01-01T00:00:01Z"), Some(1_767_225_601_000));
+        assert_eq!(parse_date("1970-01-02"), Some(1));
+        for wrong in ["2026-02-29", "2026-1-01", "2026-01-01Z", "1969-12-31", "2026/01/01", ""] {
+            assert_eq!(parse(wrong), None, "{wrong}");
         }
     }
 

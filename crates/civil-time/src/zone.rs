@@ -22,9 +22,20 @@ use crate::tz_rule::TzRule;
 /// unchanged; the bundle's compression removes their common parts.
 const ZONE_TABLE: &str = include_str!("zone/zones.txt");
 
-/// A time zone without its name: zones with the same rule are equal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Zone(TzRule);
+/// A time zone. Zones with the same rule are equal, whatever their names.
+#[derive(Clone, Copy, Debug)]
+pub struct Zone {
+    rule: TzRule,
+    name: &'static str,
+}
+
+impl PartialEq for Zone {
+    fn eq(&self, other: &Self) -> bool {
+        self.rule == other.rule
+    }
+}
+
+impl Eq for Zone {}
 
 /// A half-open range of time: `start` is included, `end` is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +59,7 @@ impl TimeRange {
 
 impl Zone {
     /// Coordinated Universal Time: every day has 24 hours.
-    pub const UTC: Self = Self(TzRule::UTC);
+    pub const UTC: Self = Self { rule: TzRule::UTC, name: "UTC" };
 
     /// Finds a zone by its IANA name, aliases such as "Asia/Calcutta" included. Case-sensitive.
     pub fn lookup(name: &str) -> Option<Self> {
@@ -57,10 +68,15 @@ impl Zone {
             if !is_zone_name(line) {
                 rule = line;
             } else if line == name {
-                return TzRule::parse(rule).map(Self);
+                return TzRule::parse(rule).map(|rule| Self { rule, name: line });
             }
         }
         None
+    }
+
+    /// The IANA name by which it was found.
+    pub const fn name(self) -> &'static str {
+        self.name
     }
 
     /// The calendar day that contains `now`: 24 hours, or fewer or more with a transition. If midnight is
@@ -68,23 +84,24 @@ impl Zone {
     /// that days never overlap.
     pub fn day(self, now: Timestamp) -> TimeRange {
         let day = self.day_number(now);
-        TimeRange::new(self.0.midnight(day), self.0.midnight(day + 1))
+        TimeRange::new(self.rule.midnight(day), self.rule.midnight(day + 1))
     }
 
     /// The calendar month that contains `now`: exactly its days.
     pub fn month(self, now: Timestamp) -> TimeRange {
         let CivilDate { year, month, .. } = CivilDate::from_day_number(self.day_number(now));
         let (next_year, next) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-        let first = |year, month| self.0.midnight(CivilDate { year, month, day: 1 }.day_number());
+        let first =
+            |year, month| self.rule.midnight(CivilDate { year, month, day: 1 }.day_number());
         TimeRange::new(first(year, month), first(next_year, next))
     }
 
     /// The number of the local day that contains `now`, counted from 1970-01-01.
     fn day_number(self, now: Timestamp) -> i64 {
         let at = (now.as_millis() / 1_000).cast_signed();
-        let day = (at + self.0.offset_at(at)).div_euclid(SECONDS_PER_DAY);
+        let day = (at + self.rule.offset_at(at)).div_euclid(SECONDS_PER_DAY);
         // Local time may return to the previous date after a day has begun.
-        if self.0.midnight(day + 1) <= at { day + 1 } else { day }
+        if self.rule.midnight(day + 1) <= at { day + 1 } else { day }
     }
 }
 

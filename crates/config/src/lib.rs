@@ -12,9 +12,11 @@ pub mod author;
 mod cache;
 mod consumer;
 mod guard;
+mod hint;
 mod history;
 mod index;
 mod ip_access;
+mod json_shape;
 mod limit;
 mod model;
 mod model_index;
@@ -111,7 +113,8 @@ impl Config {
         secrets: &SecretLookup<'_>,
         missing_secrets: MissingSecrets,
     ) -> Result<Self, Problems> {
-        let raw: raw::Document = json::from_text(document).map_err(Problems::from_json)?;
+        let raw: raw::Document =
+            json::from_text(document).map_err(|error| json_shape::problems(document, error))?;
         let config = parse::parse_document(&raw, secrets, missing_secrets)?;
         Ok(Self { digest: Sha256::digest(document).into(), ..config })
     }

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::hint;
+
 /// One problem of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -44,12 +46,8 @@ impl Problems {
     /// Converts serde's error about a JSON document.
     pub fn from_json(error: serde_json::Error) -> Self {
         // serde_json reports column 0 before it reads the first character.
-        let position = line_path(error.line(), error.column().max(1));
-        let message = error.to_string();
-        // serde_json ends its messages with the position, which is the path here.
-        let suffix = format!(" at line {} column {}", error.line(), error.column());
-        let message = message.strip_suffix(&suffix).unwrap_or(&message);
-        Self(vec![Problem::from_serde(position, message, "valid JSON")])
+        let position = (error.line(), error.column().max(1));
+        Self(vec![Problem::from_json(&error, position)])
     }
 }
 
@@ -74,6 +72,22 @@ impl<'a> IntoIterator for &'a Problems {
 }
 
 impl Problem {
+    /// Converts serde's error about a JSON text that begins elsewhere in a document, for a line and column there.
+    pub(super) fn from_json(error: &serde_json::Error, (line, column): (usize, usize)) -> Self {
+        let position = line_path(line, column);
+        let message = error.to_string();
+        // serde_json ends its messages with the position, which is the path here.
+        let suffix = format!(" at line {} column {}", error.line(), error.column());
+        let message = message.strip_suffix(&suffix).unwrap_or(&message);
+        // TOML begins with a comment, a name, or `[[name]]`.
+        if message == "expected value" && line == 1 && column <= 3 {
+            let found = "a text that is not JSON".to_owned();
+            let expected = "JSON; `cargo xtask config put FILE` sends a TOML file".to_owned();
+            return Self { path: position, found, expected };
+        }
+        Self::from_serde(position, message, "valid JSON")
+    }
+
     /// Splits serde's message. Strings and values of a wrong type are not repeated: they may be a misplaced key,
     /// which would end up in a log.
     pub(super) fn from_serde(path: String, message: &str, syntax: &str) -> Self {
@@ -82,7 +96,7 @@ impl Problem {
         } else if let Some(field) = message.strip_prefix("duplicate field ") {
             (format!("the field {field} twice"), "it once".to_owned())
         } else if let Some((before, expected)) = message.rsplit_once(", expected ") {
-            (found_in_message(before), expected_in_message(before, expected))
+            (found_in_message(before), expected_in_message(&path, before, expected))
         } else if let Some(expected) = message.strip_prefix("expected ") {
             ("something else".to_owned(), expected.to_owned())
         } else {
@@ -114,11 +128,20 @@ fn found_in_message(message: &str) -> String {
     }
 }
 
-/// Translates serde's names of Rust types, and proposes the nearest of the alternatives in backticks.
-fn expected_in_message(found: &str, expected: &str) -> String {
+/// Translates serde's names of Rust types, and proposes a form or the nearest of the alternatives in
+/// backticks.
+fn expected_in_message(path: &str, found: &str, expected: &str) -> String {
     if let Some(field) = found.strip_prefix("unknown field ") {
-        let alternatives = expected.split('`').skip(1).step_by(2);
-        return with_hint(expected, field.trim_matches('`'), alternatives);
+        let field = field.trim_matches('`');
+        let alternatives = || expected.split('`').skip(1).step_by(2);
+        return match hint::other_name(field, alternatives()) {
+            Some(name) => format!("{expected} (did you mean {name}?)"),
+            None => with_hint(expected, field, alternatives()),
+        };
+    }
+    let value = found.strip_prefix("invalid type: ");
+    if let Some(form) = value.and_then(|value| hint::expected_type(path, value, expected)) {
+        return form;
     }
     match expected {
         "a sequence" => "a list",
@@ -210,15 +233,23 @@ mod tests {
         assert_problem(
             "invalid type: string \"sk-1, expected x\", expected a sequence",
             "a string",
-            "a list",
+            "a list, in square brackets",
         );
-        assert_problem("invalid type: integer `123456`, expected a string", "a number", "a string");
+        assert_problem(
+            "invalid type: integer `123456`, expected a string",
+            "a number",
+            "a string, in quotes",
+        );
         assert_problem(
             "invalid value: integer `-1`, expected u32",
             "the integer `-1`",
             "a whole number, zero or above",
         );
-        assert_problem("invalid type: map, expected a sequence", "a table", "a list");
+        assert_problem(
+            "invalid type: map, expected a sequence",
+            "a table",
+            "a list of tables, in square brackets",
+        );
         assert_problem(
             "invalid type: boolean `true`, expected struct Server",
             "true or false",

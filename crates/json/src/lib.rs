@@ -14,6 +14,6 @@ mod walk;
 pub use edits::{Edits, range_in};
 pub use members::{Members, last_member};
 pub use name::{MemberName, is_same_name};
-pub use reader::{from_bytes, from_text};
+pub use reader::{from_bytes, from_objects, from_text};
 pub use string::decode_string;
 pub use walk::{RawVisitor, walk_raw};

@@ -25,6 +25,13 @@ pub fn from_text<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, serde_js
     Ok(value)
 }
 
+/// Reads a value of another format. A struct is read from a table only, as in JSON.
+pub fn from_objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    T::deserialize(Plain(deserializer))
+}
+
 /// Wrapper of deserializers, visitors, and accesses that makes every struct an object, at any depth.
 pub(crate) struct Plain<T>(pub(crate) T);
 
@@ -53,7 +60,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Plain<D> {
         _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(Plain(visitor))
+        self.0.deserialize_map(ObjectOnly(visitor))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -108,6 +115,22 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Plain<D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         self.0.deserialize_enum(name, variants, Plain(visitor))
+    }
+}
+
+/// Wrapper of a struct's visitor. A list is an error also where a format does not distinguish it from a table
+/// before it is visited.
+struct ObjectOnly<V>(V);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for ObjectOnly<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
+        self.0.visit_map(Plain(map))
     }
 }
 

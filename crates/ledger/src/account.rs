@@ -1,12 +1,15 @@
 //! One account: spent and reserved amounts of one rule and one value.
 
+mod adjustment;
+
 use std::time::Duration;
 
 use civil_time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::operation::{AccountBalance, BalanceChange, Rule, Window};
+use super::operation::{AccountBalance, Rule, Window};
 use super::window_usage::WindowUsage;
+use adjustment::TemporaryExtra;
 
 /// Time for which a processed report or correction is remembered. A sender that missed the reply
 /// repeats the operation within this time.
@@ -28,9 +31,12 @@ pub(super) struct Account {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "said")]
     processed: Vec<ProcessedOperation>,
-    /// Adjustment of the rule's maximum; negative if it is lowered.
+    /// Adjustment of the rule's maximum for good; negative if it is lowered.
     #[serde(default, skip_serializing_if = "is_zero")]
     extra: i64,
+    /// Adjustments of the rule's maximum that end, at most one for each end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    temporary: Vec<TemporaryExtra>,
 }
 
 /// A processed report of a lease that is closed, or a processed correction.
@@ -93,7 +99,13 @@ fn first_with(
 
 impl Account {
     pub(super) fn new(window: Window) -> Self {
-        Self { spent: WindowUsage::new(window), held: Vec::new(), processed: Vec::new(), extra: 0 }
+        Self {
+            spent: WindowUsage::new(window),
+            held: Vec::new(),
+            processed: Vec::new(),
+            extra: 0,
+            temporary: Vec::new(),
+        }
     }
 
     /// Brings the account to `now`, for a window. A window of another kind starts empty;
@@ -137,13 +149,14 @@ impl Account {
         }
     }
 
-    /// Removes amounts that left the window and reservations that expired.
+    /// Removes amounts that left the window, and reservations and adjustments that expired.
     pub(super) fn advance(&mut self, now: Timestamp) {
         match &mut self.spent {
             WindowUsage::Sliding(slots) => slots.expire(now),
             WindowUsage::Fixed { .. } | WindowUsage::Total(_) => {}
         }
         self.processed.retain(|processed| processed.until > now);
+        self.temporary.retain(|one| one.until > now);
         let (over, held) =
             std::mem::take(&mut self.held).into_iter().partition(|held| held.until <= now);
         self.held = held;
@@ -161,6 +174,7 @@ impl Account {
         self.held.is_empty()
             && self.processed.is_empty()
             && self.extra == 0
+            && self.temporary.is_empty()
             && match &self.spent {
                 WindowUsage::Sliding(slots) => slots.sum() == 0,
                 WindowUsage::Fixed { end, used, .. } => *used == 0 || *end <= now,
@@ -175,8 +189,7 @@ impl Account {
             WindowUsage::Fixed { end, .. } => Some(*end),
             WindowUsage::Total(_) => None,
         };
-        let processed = self.processed.iter().map(|processed| processed.until);
-        self.held.iter().map(|held| held.until).chain(processed).chain(spent).min()
+        self.held.iter().map(|held| held.until).chain(self.other_ends()).chain(spent).min()
     }
 
     /// The time from which the account equals a new one without further operations, at the latest. `None`
@@ -191,8 +204,13 @@ impl Account {
         if self.extra != 0 {
             return None;
         }
+        self.held.iter().map(|held| held.until).chain(self.other_ends()).chain(spent).max()
+    }
+
+    /// Ends of remembered operations and of adjustments.
+    fn other_ends(&self) -> impl Iterator<Item = Timestamp> {
         let processed = self.processed.iter().map(|processed| processed.until);
-        self.held.iter().map(|held| held.until).chain(processed).chain(spent).max()
+        processed.chain(self.temporary.iter().map(|one| one.until))
     }
 
     pub(super) fn balance(&self, rule: Rule, now: Timestamp) -> AccountBalance {
@@ -214,7 +232,7 @@ impl Account {
             WindowUsage::Total(_) => None,
         };
         AccountBalance {
-            max: rule.max.saturating_add_signed(self.extra),
+            max: rule.max.saturating_add_signed(self.total_extra()),
             used: spent.saturating_add(unreported),
             held: unreported.saturating_add(reserved.min(spent)),
             resets,
@@ -225,14 +243,21 @@ impl Account {
     /// without an adjustment.
     pub(super) fn wait_millis(&self, rule: Rule, amount: u64, now: Timestamp) -> Option<u64> {
         let balance = self.balance(rule, now);
-        if amount > balance.max {
+        // A maximum that is lowered for a while rises again.
+        let lowered = self.temporary.iter().filter(|one| one.extra < 0);
+        let lowered = lowered.map(|one| (one.until, one.extra.unsigned_abs()));
+        let raised_max =
+            lowered.clone().fold(balance.max, |max, (_, less)| max.saturating_add(less));
+        if amount > raised_max {
             return None;
         }
-        let missing = amount.saturating_sub(balance.left());
+        // Not by `left`, which is zero at least: what is used beyond a lowered maximum is missing, too.
+        let missing = amount.saturating_add(balance.used).saturating_sub(balance.max);
         if missing == 0 {
             return Some(0);
         }
         let leases = self.held.iter().map(|held| (held.until, held.unreported()));
+        let leases = leases.chain(lowered);
         let mut spent: Vec<(Timestamp, u64)> = match &self.spent {
             WindowUsage::Sliding(slots) => slots.expirations().collect(),
             WindowUsage::Fixed { end, used, .. } => vec![(*end, *used)],
@@ -325,18 +350,6 @@ impl Account {
             Ok(more) => self.spent.spend(now, more),
             Err(_) => self.spent.give_back(began, change.unsigned_abs(), now),
         }
-    }
-
-    /// Raises or lowers the maximum.
-    pub(super) fn adjust(&mut self, rule: Rule, change: BalanceChange, now: Timestamp) {
-        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        self.extra = match change {
-            BalanceChange::By(more) => self.extra.saturating_add(more),
-            BalanceChange::Left(left) => {
-                let used = self.balance(rule, now).used;
-                signed(left.saturating_add(used)).saturating_sub(signed(rule.max))
-            }
-        };
     }
 
     fn mark_processed(&mut self, id: u64, used: u64, now: Timestamp) {

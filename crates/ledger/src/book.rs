@@ -123,12 +123,19 @@ impl Book {
                 };
                 LedgerReply::Balances(accounts.iter().map(balance).collect())
             }
-            Operation::Adjust { account: name, rule, change } => {
+            Operation::Adjust { account: name, rule, change, until } => {
                 let account = self.account(name, rule.window, now);
-                account.adjust(*rule, *change, now);
+                let before = account.balance(*rule, now);
+                if !account.adjust(*rule, *change, *until, now) {
+                    return LedgerReply::Denied(Denied {
+                        hold: 0,
+                        wait: None,
+                        balances: vec![before],
+                    });
+                }
                 let balance = account.balance(*rule, now);
                 self.remove_if_default(name, now);
-                LedgerReply::Balances(vec![balance])
+                LedgerReply::Balances(vec![balance, before])
             }
             Operation::AddUsage { id, bounds: limits, rows } => {
                 self.recent_usage_ids.retain(|(at, _)| now.since(*at) < USAGE_DEDUP_TTL);

@@ -79,7 +79,8 @@ pub enum Operation {
         /// Names and rules of the accounts.
         accounts: Vec<(String, Rule)>,
     },
-    /// Raises or lowers an account's maximum, on top of its rule.
+    /// Raises or lowers an account's maximum, on top of its rule. The reply has the balance afterwards and
+    /// the one before. Denied if the account has too many adjustments with different ends.
     Adjust {
         /// Account to adjust.
         account: String,
@@ -87,6 +88,9 @@ pub enum Operation {
         rule: Rule,
         /// The adjustment.
         change: BalanceChange,
+        /// End of the adjustment; `None` if it stays.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
     /// Adds to the totals of past requests. Repeating it within a minute has no effect, if the host
     /// still has the book in memory.

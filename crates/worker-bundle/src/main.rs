@@ -24,6 +24,8 @@ use sha2::{Digest, Sha256};
 use crate::lock::BuildLock;
 use crate::output::Output;
 
+/// Directory of the gateway's Worker, which contains a configuration.
+const EDGE: &str = "edge-cloudflare";
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Features that the compiler and wasm-bindgen require of the host. The explicit list keeps
 /// wasm-opt from using newer ones.
@@ -59,6 +61,16 @@ fn root() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
 
+/// Checks the configuration that the gateway's Worker contains, before anything is built. cargo would print the
+/// same problems after some minutes, between other lines.
+fn check_configuration() -> anyhow::Result<()> {
+    let name = std::env::var_os("GATEWAY_TOML").unwrap_or_else(|| "gateway.toml".into());
+    let source = root().join(&name);
+    let checked =
+        config::author::check_file(&source, &Path::new(&name).display().to_string(), false);
+    checked.map(|_| ()).map_err(anyhow::Error::msg)
+}
+
 /// Size and modification time of this program. Read at the start, because cargo may replace the
 /// file while the program runs.
 fn program_stamp() -> anyhow::Result<String> {
@@ -80,6 +92,9 @@ impl Worker {
         let directory = directory
             .canonicalize()
             .with_context(|| format!("cannot find {}", directory.display()))?;
+        if directory == root().join(EDGE).canonicalize().unwrap_or_default() {
+            check_configuration()?;
+        }
         let node_modules = root().join("node_modules");
         // Checked before the compilation, which takes minutes.
         for package in ["node", "binaryen", "esbuild"] {

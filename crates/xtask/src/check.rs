@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use config::{Config, Warning, author};
 
 use crate::config_file::Document;
+use crate::plan::coverage;
 use crate::secrets::Secrets;
 use crate::{plan, root, spin_names};
 
@@ -33,7 +34,8 @@ impl Options {
 
 /// Prints the plan, or every problem.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let document = Document::read(&options.file.clone().unwrap_or_else(default_configuration))?;
+    let document =
+        Document::read(&options.file.clone().unwrap_or_else(default_configuration), "check FILE")?;
     let secrets = Secrets::from_machine(&root())?;
     let parsed = if options.with_secrets {
         document.parse(&secrets)
@@ -49,7 +51,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
             print!("{}", document.explain(&problems));
             let is_missing = |name: &String| secrets.find(name).is_none();
             if options.with_secrets && document.secret_names().iter().any(is_missing) {
-                println!("Secrets come from .dev.vars or the environment.");
+                println!("{}", Secrets::PLACES);
             }
             Ok(ExitCode::FAILURE)
         }
@@ -78,18 +80,24 @@ fn report(document: &Document, config: &Config, secrets: &Secrets) -> String {
     let warnings: Vec<_> = config.warnings.iter().chain(&own).collect();
     if !warnings.is_empty() {
         lines.push("\nWarnings".to_owned());
-        for warning in warnings {
-            let place = author::locate(&document.text, &warning.path);
-            let place =
-                place.map_or_else(String::new, |(line, column)| format!("{line}:{column}: "));
-            lines.push(format!("  {place}{warning}"));
-        }
+        lines.extend(warnings.into_iter().map(|warning| with_place(document, warning)));
+    }
+    let notes = coverage::notes(config);
+    if !notes.is_empty() {
+        lines.push("\nNotes".to_owned());
+        lines.extend(notes.iter().map(|note| with_place(document, note)));
     }
     let refused = spin_names::refused(names.iter().map(String::as_str));
     if !refused.is_empty() {
         lines.push(format!("\n{}", spin_names::explain(&refused)));
     }
     lines.join("\n")
+}
+
+fn with_place(document: &Document, warning: &Warning) -> String {
+    let place = author::locate(&document.text, &warning.path);
+    let place = place.map_or_else(String::new, |(line, column)| format!("{line}:{column}: "));
+    format!("  {place}{warning}")
 }
 
 /// Warnings of the gateway's own secrets, if they are set here.

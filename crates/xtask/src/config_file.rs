@@ -2,7 +2,6 @@
 //! and column.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -19,20 +18,22 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+    /// Reads a file. `option` is the argument that names another one, for the error.
+    pub(crate) fn read(path: &Path, option: &str) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| {
+            format!("cannot read the configuration {} (`{option}` names another)", path.display())
+        })?;
         Ok(Self { path: path.to_owned(), text })
     }
 
     /// Validates the document with the available secrets.
     pub(crate) fn parse(&self, secrets: &Secrets) -> Result<Config, Problems> {
-        author::from_toml(&self.text, &|name| secrets.find(name))
+        author::from_toml_to_deploy(&self.text, &|name| secrets.find(name))
     }
 
     /// Validates the document as if every secret were set.
     pub(crate) fn parse_with_any_secret(&self) -> Result<Config, Problems> {
-        author::from_toml(&self.text, &|name| Some(author::placeholder_secret(name)))
+        author::from_toml_to_deploy(&self.text, &|name| Some(author::placeholder_secret(name)))
     }
 
     /// Names of the secrets that the document refers to.
@@ -66,19 +67,7 @@ impl Document {
 
     /// Formats one line for each problem, as compilers do: `FILE:LINE:COLUMN: path: …`.
     pub(crate) fn explain(&self, problems: &Problems) -> String {
-        let mut lines = String::new();
-        for problem in problems {
-            write!(lines, "{}", self.path.display()).ok();
-            if let Some((line, column)) = author::locate(&self.text, &problem.path) {
-                write!(lines, ":{line}:{column}").ok();
-            }
-            // A syntax error has a line in the text but no path in the document.
-            if !problem.path.is_empty() && !problem.path.starts_with("line ") {
-                write!(lines, ": {}", problem.path).ok();
-            }
-            writeln!(lines, ": found {}, expected {}", problem.found, problem.expected).ok();
-        }
-        lines
+        author::explain(&self.path.display().to_string(), &self.text, problems)
     }
 }
 

@@ -41,7 +41,7 @@ serin, an AI gateway that runs at the edge.
   cargo xtask check [FILE]   validates a configuration and prints each route's plan, offline
       --with-secrets         reports secrets that are not set here as errors
 
-  cargo xtask config get | put FILE | diff FILE | versions | restore N
+  cargo xtask config get | put FILE | diff FILE | versions | restore N | follow
                              the configuration of a running gateway; FILE is TOML, or *.json
       --url URL              the gateway's URL (default http://127.0.0.1:8787)
       --token-env NAME       the variable that holds the admin token (default ADMIN_TOKEN)

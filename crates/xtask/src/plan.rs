@@ -2,6 +2,7 @@
 //! failures.
 
 pub(crate) mod access;
+pub(crate) mod coverage;
 pub(crate) mod guards_cache_observe;
 
 use std::fmt::{self, Write as _};

@@ -17,13 +17,19 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
+    /// Places of secrets on this machine, for messages about missing ones.
+    pub(crate) const PLACES: &str = "On this machine, secrets are lines NAME=VALUE of .dev.vars, or environment variables; `up` also has \
+         --secret NAME=VALUE.";
+
     /// Reads `.dev.vars` in `directory`, and uses the environment for other names.
     pub(crate) fn from_machine(directory: &Path) -> anyhow::Result<Self> {
         let path = directory.join(".dev.vars");
         let file = match std::fs::read_to_string(&path) {
             Ok(text) => variables(&text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(error).context("cannot read .dev.vars"),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
         };
         Ok(Self { given: BTreeMap::new(), file, with_environment: true })
     }

@@ -103,7 +103,8 @@ pub(crate) fn python(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     install.args(PYTHON_PACKAGES);
     processes.run_checked("pip", &mut install, INSTALL_TIMEOUT)?;
-    std::fs::write(&complete, PYTHON_PACKAGES.join(" "))?;
+    std::fs::write(&complete, PYTHON_PACKAGES.join(" "))
+        .with_context(|| format!("cannot write {} ($SERIN_TOOLS)", complete.display()))?;
     Ok(python)
 }
 

@@ -1,9 +1,9 @@
 //! `up`: builds the gateway, serves it, and prints a command to paste.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use config::{Config, KeySource, ModelPattern, author};
 
 use crate::check::default_configuration;
@@ -105,7 +105,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
         state: here.join(options.state.unwrap_or_else(|| root().join(usual_state))),
         log: options.log.unwrap_or_else(log::Format::usual),
     };
-    std::fs::create_dir_all(&service.state)?;
+    create_state(&service.state)?;
     options.edge.prepare(&mut processes, &service)?.start(&mut processes, &service)?;
     edge::await_health(&mut processes, port)?;
     let base = format!("http://127.0.0.1:{port}");
@@ -120,6 +120,20 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     watch(&mut processes, demo)
 }
 
+/// Creates the directory of local storage, and checks that it can be written.
+fn create_state(directory: &Path) -> anyhow::Result<()> {
+    let probe = directory.join(format!(".writable-{}", std::process::id()));
+    std::fs::create_dir_all(directory)
+        .and_then(|()| std::fs::write(&probe, ""))
+        .and_then(|()| std::fs::remove_file(&probe))
+        .with_context(|| {
+            format!(
+                "cannot use {} for local storage: choose a directory with --state DIR",
+                directory.display()
+            )
+        })
+}
+
 /// User's configuration and secrets. `None` if the demo runs instead.
 fn choose(options: &Options) -> anyhow::Result<Option<(Document, Secrets)>> {
     if options.demo {
@@ -127,7 +141,7 @@ fn choose(options: &Options) -> anyhow::Result<Option<(Document, Secrets)>> {
     }
     let secrets = options.secrets()?;
     let path = options.config.clone().unwrap_or_else(default_configuration);
-    let document = Document::read(&path)?;
+    let document = Document::read(&path, "up --config FILE")?;
     let keys = document.key_names("providers");
     let has_none = !keys.is_empty() && keys.iter().all(|name| secrets.find(name).is_none());
     if options.config.is_none() && has_none {
@@ -147,8 +161,8 @@ fn validate(document: &Document, secrets: &Secrets) -> Result<Config, String> {
     document.parse(secrets).map_err(|problems| {
         let mut reason = document.explain(&problems);
         if document.secret_names().iter().any(|name| secrets.find(name).is_none()) {
-            reason
-                .push_str("Secrets come from --secret NAME=VALUE, .dev.vars or the environment.\n");
+            reason.push_str(Secrets::PLACES);
+            reason.push('\n');
         }
         reason
     })
@@ -219,7 +233,7 @@ mod tests {
     use crate::log;
     use crate::secrets::Secrets;
 
-    use super::{Options, example_command, validate};
+    use super::{Options, create_state, example_command, validate};
 
     fn parse(words: &[&str]) -> Result<Options, lexopt::Error> {
         Options::parse(&mut lexopt::Parser::from_args(words))
@@ -269,6 +283,19 @@ mod tests {
         assert_refused(&["extra"], "extra");
         let Err(error) = parse(&["--secret", "sk-hidden"]) else { panic!("it has no name") };
         assert!(!error.to_string().contains("sk-hidden"), "{error}");
+    }
+
+    #[test]
+    fn unusable_state_directory_is_named_with_its_option() {
+        let file = std::env::temp_dir().join(format!("serin-state-{}", std::process::id()));
+        std::fs::write(&file, "").expect("the file is written");
+        let error = create_state(&file).expect_err("it is a file");
+        let expected = format!(
+            "cannot use {} for local storage: choose a directory with --state DIR: ",
+            file.display()
+        );
+        assert!(format!("{error:#}").starts_with(&expected), "{error:#}");
+        std::fs::remove_file(file).expect("the file exists");
     }
 
     #[test]

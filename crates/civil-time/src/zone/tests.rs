@@ -121,7 +121,7 @@ fn month_begins_with_its_first_day() {
 #[test]
 fn repeated_evening_belongs_to_the_new_day() {
     // Newfoundland's rule until 2011: a minute after midnight, local time returns to the previous date.
-    let zone = Zone(TzRule::parse("-210 -150 3.2.0/1 11.1.0/1").unwrap());
+    let zone = Zone { rule: TzRule::parse("-210 -150 3.2.0/1 11.1.0/1").unwrap(), name: "" };
     let day = TimeRange { start: utc("2026-11-01 02:30"), end: utc("2026-11-02 03:30") };
     for now in ["2026-11-01 02:30", "2026-11-01 02:31", "2026-11-01 03:29", "2026-11-01 03:30"] {
         assert_eq!(zone.day(utc(now)), day, "at {now}");
@@ -211,7 +211,7 @@ proptest! {
     #[test]
     fn every_rule_satisfies_the_laws(row in rows(), now in YEARS) {
         let rule = TzRule::parse(&row).unwrap();
-        assert_properties(Zone(rule), Timestamp::from_millis(now));
+        assert_properties(Zone { rule, name: "" }, Timestamp::from_millis(now));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
 
-use super::{from_toml, placeholder_secret, to_json};
+use super::super::problem::Problems;
+use super::{explain, from_toml_to_deploy, placeholder_secret, to_json};
 
 /// Bundles the configuration into an edge's artifact, from its build script: `gateway.toml`, or the file that
 /// `GATEWAY_TOML` names, relative to the repository's root. An invalid file fails the build with all its
@@ -30,22 +31,23 @@ pub fn run_build_script(has_redis: bool) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Checks a TOML document with placeholders for its secrets, and writes the JSON that an edge reads. The
-/// error has one line for each problem.
+/// Checks a TOML document, and writes the JSON that an edge reads.
 fn bundle(source: &Path, target: &Path, has_redis: bool) -> Result<(), String> {
-    let named = |error: &dyn ToString| {
-        let lines = error.to_string();
-        let lines = lines.lines().map(|line| format!("{}: {line}", source.display()));
-        lines.collect::<Vec<_>>().join("\n")
-    };
-    let text = fs::read_to_string(source).map_err(|error| named(&error))?;
-    let config = from_toml(&text, &|name| Some(placeholder_secret(name)))
-        .map_err(|problems| named(&problems))?;
-    if !has_redis {
-        config.storage.check_is_default().map_err(|problems| named(&problems))?;
-    }
-    let document = to_json(&text).map_err(|problems| named(&problems))?;
+    let document = check_file(source, &source.display().to_string(), has_redis)?;
     fs::write(target, document).map_err(|error| format!("{}: {error}", target.display()))
+}
+
+/// Checks a TOML file for an edge with placeholders for its secrets, and returns it as JSON. The error has one
+/// line for each problem, under `name`.
+pub fn check_file(source: &Path, name: &str, has_redis: bool) -> Result<String, String> {
+    let text = fs::read_to_string(source).map_err(|error| format!("{name}: {error}"))?;
+    let explained = |problems: Problems| explain(name, &text, &problems).trim_end().to_owned();
+    let config =
+        from_toml_to_deploy(&text, &|name| Some(placeholder_secret(name))).map_err(explained)?;
+    if !has_redis {
+        config.storage.check_is_default().map_err(explained)?;
+    }
+    to_json(&text).map_err(explained)
 }
 
 #[cfg(test)]
@@ -68,7 +70,7 @@ mod tests {
         fs::write(&source, document("nobody")).expect("the file is written");
         let reasons = bundle(&source, &target, false).expect_err("nobody is no provider");
         assert!(
-            reasons.contains("gateway.toml: routes[0].targets[0].provider: found"),
+            reasons.contains("gateway.toml:10:14: routes[0].targets[0].provider: found"),
             "{reasons}"
         );
         assert!(!target.exists());

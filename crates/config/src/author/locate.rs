@@ -16,6 +16,10 @@ pub fn locate(text: &str, path: &str) -> Option<(usize, usize)> {
     let mut here = TomlNode::Table(document.get_ref());
     let mut rest = path;
     while !rest.is_empty() {
+        // A table where a list belongs counts as its first item.
+        if matches!(here, TomlNode::Table(_)) {
+            rest = rest.strip_prefix("[0].").unwrap_or(rest);
+        }
         let (start, next, after) = match here {
             TomlNode::Table(table) => {
                 let after = |key: &str| strip_name(rest, key);

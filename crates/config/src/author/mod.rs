@@ -1,36 +1,66 @@
 //! Tools for authors of a document: TOML, positions in a text, and the schema. No edge includes them.
 
 mod bundle;
+mod explain;
 mod locate;
+mod shape;
+mod syntax;
 
-pub use bundle::run_build_script;
+pub use bundle::{check_file, run_build_script};
+pub use explain::explain;
 pub use locate::locate;
 
-use locate::line_and_column;
 use secret::Secret;
 use serde_json::Value;
 
 use super::parse::MissingSecrets;
-use super::problem::{Problem, Problems, line_path};
+use super::problem::{Problem, Problems};
 use super::provider::ProviderKind;
 use super::raw::{Document, SecretText};
 use super::{Config, SecretLookup, parse};
+use shape::Shaped;
 
 /// Parses a TOML document. [`locate`] finds each of its problems in the text.
 pub fn from_toml(text: &str, secrets: &SecretLookup<'_>) -> Result<Config, Problems> {
-    parse::parse_document(&parse_document(text)?, secrets, MissingSecrets::Refuse)
+    parse_toml(text, secrets, MissingSecrets::Refuse)
+}
+
+/// Parses a TOML document that is to be deployed: it has at least one route, as the admin
+/// API requires.
+pub fn from_toml_to_deploy(text: &str, secrets: &SecretLookup<'_>) -> Result<Config, Problems> {
+    let config = from_toml(text, secrets)?;
+    if !config.routes.is_empty() {
+        return Ok(config);
+    }
+    let (path, found) = ("routes".to_owned(), "none".to_owned());
+    Err(Problems(vec![Problem { path, found, expected: "at least one route".to_owned() }]))
 }
 
 /// Parses a TOML document to serve it: a secret that is not set is a warning.
 pub fn from_toml_to_serve(text: &str, secrets: &SecretLookup<'_>) -> Result<Config, Problems> {
-    parse::parse_document(&parse_document(text)?, secrets, MissingSecrets::Disable)
+    parse_toml(text, secrets, MissingSecrets::Disable)
+}
+
+fn parse_toml(
+    text: &str,
+    secrets: &SecretLookup<'_>,
+    missing: MissingSecrets,
+) -> Result<Config, Problems> {
+    let shaped = parse_shape(text)?;
+    if shaped.problems.is_empty() {
+        return parse::parse_document(&shaped.document, secrets, missing);
+    }
+    Err(shaped.all_problems(secrets, missing))
 }
 
 /// Converts a TOML document to the JSON that edges read. Checks its shape only, since values need the
 /// secrets.
 pub fn to_json(text: &str) -> Result<String, Problems> {
-    parse_document(text)?;
-    let table: toml::Table = toml::from_str(text).map_err(|error| syntax_problem(&error, text))?;
+    let problems = parse_shape(text)?.problems;
+    if !problems.is_empty() {
+        return Err(Problems(problems));
+    }
+    let table = parse_table(text)?;
     Ok(serde_json::to_string(&table)
         .expect("a table has string keys, and finite numbers were asked for"))
 }
@@ -56,9 +86,9 @@ pub fn placeholder_secret(name: &str) -> Secret {
 }
 
 /// The names of the secrets in a TOML document, each once: of issuers, providers, consumers, guards, a
-/// collector, operators, and Redis servers. Empty if the document is malformed, which `from_toml` reports.
+/// collector, operators, and Redis servers. Empty if the text is not TOML, which `from_toml` reports.
 pub fn secret_names(text: &str) -> Vec<String> {
-    let Ok(document) = parse_document(text) else { return Vec::new() };
+    let Ok(Shaped { document, .. }) = parse_shape(text) else { return Vec::new() };
     let issuers = document.auth.jwt.iter().filter_map(|issuer| issuer.secret.as_ref());
     let providers = document.providers.iter().flat_map(|provider| &provider.keys);
     let consumers = document.consumers.iter().flat_map(|consumer| &consumer.keys);
@@ -81,25 +111,17 @@ pub fn secret_names(text: &str) -> Vec<String> {
     names
 }
 
-fn parse_document(text: &str) -> Result<Document, Problems> {
-    let deserializer =
-        toml::Deserializer::parse(text).map_err(|error| syntax_problem(&error, text))?;
-    serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        let path = match error.path().to_string() {
-            path if path == "." => String::new(),
-            path => path,
-        };
-        let message = error.inner().message();
-        Problems(vec![Problem::from_serde(path, message, "valid TOML")])
+fn parse_shape(text: &str) -> Result<Shaped, Problems> {
+    let table = parse_table(text)?;
+    let document = toml::Deserializer::parse(text).and_then(json::from_objects);
+    Ok(match document {
+        Ok(document) => Shaped::right(document),
+        Err(_) => shape::repair(table, text),
     })
 }
 
-fn syntax_problem(error: &toml::de::Error, text: &str) -> Problems {
-    let path = error.span().map_or_else(String::new, |span| {
-        let (line, column) = line_and_column(text, span.start);
-        line_path(line, column)
-    });
-    Problems(vec![Problem::from_serde(path, error.message(), "valid TOML")])
+fn parse_table(text: &str) -> Result<toml::Table, Problems> {
+    text.parse().map_err(|error| syntax::problems(&error, text))
 }
 
 /// Sorts members by name, since other crates may enable serde_json's insertion order, and drops null

@@ -97,7 +97,7 @@ fn bounded_duration(
         Some(Duration::ZERO) => ("zero".to_owned(), "a duration above zero".to_owned()),
         Some(duration) if duration <= longest => return Some(duration),
         Some(_) => (quoted(&span.0), format!("{name} at most")),
-        None => (quoted(&span.0), Span::EXPECTED.to_owned()),
+        None => (quoted(&span.0), span.expected()),
     };
     diagnostics.report(path, found, expected);
     None

@@ -20,6 +20,10 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The greatest maximum of a quota: 2⁵³, up to which every JSON reader is exact.
 pub(super) const MAX_COUNT: u64 = 1 << 53;
 
+/// Expected in place of a missing secret: each host's place, without the name, which the problem has.
+const WHERE_TO_SET: &str =
+    "a value in a Worker secret, in a Spin variable (lower case), or on this machine in .dev.vars";
+
 /// Treatment of secrets that are not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MissingSecrets {
@@ -101,7 +105,9 @@ impl<'a> Diagnostics<'a> {
         // Rounding would silently change the number, a small one to zero.
         if !bounds.contains(&number) || (number * 1_000.0 - thousandths).abs() > 1e-6 {
             let (least, max) = (bounds.start(), bounds.end());
-            let expected = format!("a number from {least} to {max}, with three decimals at most");
+            let percent = if *max <= 1.0 { as_share(number) } else { String::new() };
+            let expected =
+                format!("a number from {least} to {max}, with three decimals at most{percent}");
             self.report(path, number.to_string(), expected);
         }
         thousandths as u16
@@ -140,7 +146,7 @@ impl<'a> Diagnostics<'a> {
         if fitting.is_none() {
             let expected = match bytes {
                 Some(_) => format!("between 1 byte and {name}"),
-                None => Size::EXPECTED.to_owned(),
+                None => size.expected(),
             };
             self.report(path, quoted(&size.0), expected);
         }
@@ -165,7 +171,7 @@ impl<'a> Diagnostics<'a> {
         match span.duration() {
             Some(duration) if duration <= MAX_WAIT => return duration,
             Some(_) => self.report(path, quoted(&span.0), "24h at most"),
-            None => self.report(path, quoted(&span.0), Span::EXPECTED),
+            None => self.report(path, quoted(&span.0), span.expected()),
         }
         default
     }
@@ -220,7 +226,7 @@ impl<'a> Diagnostics<'a> {
         }
         let found =
             format!("the secret {name}, whose value has characters that no header can hold");
-        self.report(path, found, format!("a value for the secret {name}"));
+        self.report(path, found, "a value of visible characters on one line");
         None
     }
 
@@ -234,6 +240,11 @@ impl<'a> Diagnostics<'a> {
             Ok(name) => name,
             Err(raw::NoName::InClear) => {
                 self.report(path, "a value written in clear", SecretText::EXPECTED);
+                return None;
+            }
+            Err(raw::NoName::NoPrefix) => {
+                let found = "a reference without \"secret:\"";
+                self.report(path, found, SecretText::EXPECTED);
                 return None;
             }
             Err(raw::NoName::Impossible) => {
@@ -256,13 +267,10 @@ impl<'a> Diagnostics<'a> {
         };
         match self.missing_secrets {
             MissingSecrets::Refuse => {
-                self.report(path, found, format!("a value for the secret {name}"));
+                self.report(path, found, WHERE_TO_SET);
             }
             MissingSecrets::Disable => {
-                self.warn(
-                    path,
-                    format!("{found}: what needs it is disabled. Set the secret {name}"),
-                );
+                self.warn(path, format!("{found}: what needs it is disabled until it is set"));
             }
         }
         None
@@ -297,6 +305,14 @@ impl<'a> Diagnostics<'a> {
         };
         Some(ids.iter().enumerate().filter_map(find).collect())
     }
+}
+
+/// A hint for a share that was written in percent.
+pub(super) fn as_share(number: f64) -> String {
+    if number > 1.0 && number <= 100.0 {
+        return format!(" ({number} % is {})", number / 100.0);
+    }
+    String::new()
 }
 
 /// A value as written, cut to 80 characters.

@@ -213,10 +213,28 @@ fn period(
         "month" => zone.map(Period::Month),
         "total" => Some(Period::Total),
         _ => {
-            diagnostics.one_of(&path.field("per"), per, &raw::PERIODS);
+            let expected = format!("one of {}", raw::PERIODS.join(", "));
+            let expected = match usual_period(per) {
+                Some(period) => format!("{expected} (did you mean {period}?)"),
+                None => with_hint(&expected, per, raw::PERIODS.iter().copied()),
+            };
+            diagnostics.report(&path.field("per"), quoted(per), expected);
             None
         }
     }
+}
+
+/// The period of a duration or adverb that other gateways use.
+fn usual_period(per: &str) -> Option<&'static str> {
+    Some(match per {
+        "1s" | "s" | "sec" => "second",
+        "1m" | "60s" | "min" | "1min" => "minute",
+        "1h" | "60m" | "h" | "hourly" => "hour",
+        "1d" | "24h" | "d" | "daily" => "day",
+        "30d" | "1mo" | "mo" | "monthly" => "month",
+        "forever" | "ever" | "lifetime" | "none" | "never" => "total",
+        _ => return None,
+    })
 }
 
 fn zone(
@@ -225,7 +243,8 @@ fn zone(
     per: &str,
     name: &str,
 ) -> Option<Zone> {
-    if !matches!(per, "day" | "month") {
+    // An unknown period is a problem of its own.
+    if raw::PERIODS.contains(&per) && !matches!(per, "day" | "month") {
         let found = format!("a timezone with per {}", quoted(per));
         diagnostics.report(
             path,

@@ -20,6 +20,7 @@ mod observe;
 mod permission;
 mod price;
 mod provider;
+mod provider_hint;
 mod route;
 mod server;
 mod storage;

@@ -12,6 +12,7 @@ use super::super::provider::ProviderKind;
 use super::super::raw;
 use super::diagnostics::{Diagnostics, quoted};
 use super::doc_path::DocPath;
+use super::provider_hint::other_kind;
 
 const EXPECTED_URL: &str = "an address such as \"https://api.example.com/v1\"";
 
@@ -66,20 +67,22 @@ fn kind(
     let name = raw.kind.as_ref().unwrap_or(&raw.id);
     let kind = ProviderKind::lookup(name);
     if kind.is_none() {
-        let kinds = ProviderKind::names().collect::<Vec<_>>().join(", ");
-        if raw.kind.is_some() {
-            let expected =
-                with_hint(&format!("one of the kinds: {kinds}"), name, ProviderKind::names());
-            diagnostics.report(&path.field("kind"), quoted(name), expected);
-        } else {
-            let expected = format!("a `kind`, or an id that is the name of one: {kinds}");
-            let expected = with_hint(&expected, name, ProviderKind::names());
-            diagnostics.report(
-                &path.field("id"),
-                format!("{} and no `kind`", quoted(name)),
-                expected,
-            );
-        }
+        let (path, found, expected) = match raw.kind {
+            Some(_) => (path.field("kind"), quoted(name), "one of the kinds"),
+            None => {
+                let found = format!("{} and no `kind`", quoted(name));
+                (path.field("id"), found, "a `kind`, or an id that is the name of one")
+            }
+        };
+        let expected = match other_kind(name) {
+            Some(advice) => advice,
+            None => {
+                let kinds = ProviderKind::names().collect::<Vec<_>>().join(", ");
+                let expected = format!("{expected}: {kinds}");
+                with_hint(&expected, name, ProviderKind::names())
+            }
+        };
+        diagnostics.report(&path, found, expected);
     }
     kind
 }

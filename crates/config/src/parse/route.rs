@@ -11,7 +11,7 @@ use super::super::route::{
     Balance, FallbackOn, Health, Hedge, Retries, Route, Sticky, Target, Targets, Timeouts,
     WeightedTarget,
 };
-use super::diagnostics::{Diagnostics, quoted};
+use super::diagnostics::{Diagnostics, as_share, quoted};
 use super::doc_path::DocPath;
 use super::ids::IdIndex;
 
@@ -262,7 +262,7 @@ fn retries(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Ret
     let replay = raw.replay.as_ref().and_then(|size| {
         let bytes = size.bytes().and_then(|bytes| usize::try_from(bytes).ok());
         if bytes.is_none() {
-            diagnostics.report(&path.field("replay"), quoted(&size.0), raw::Size::EXPECTED);
+            diagnostics.report(&path.field("replay"), quoted(&size.0), size.expected());
         }
         bytes
     });
@@ -290,7 +290,8 @@ fn share_thousandths(
 ) -> u32 {
     let share = raw.unwrap_or(default);
     if !(0.0..=1.0).contains(&share) {
-        diagnostics.report(path, share.to_string(), "a share from 0 to 1");
+        let expected = format!("a share from 0 to 1{}", as_share(share));
+        diagnostics.report(path, share.to_string(), expected);
     }
     (share * 1_000.0).round() as u32
 }

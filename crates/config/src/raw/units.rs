@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
+use super::super::hint;
+
 /// A duration: a whole number and `ms`, `s`, `m`, or `h`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
@@ -44,6 +46,33 @@ impl Span {
         };
         number.checked_mul(milliseconds).map(Duration::from_millis)
     }
+
+    /// Expected form, with this duration in it if another unit is recognized.
+    pub(crate) fn expected(&self) -> String {
+        let units = [
+            ("d", 24, "h"),
+            ("day", 24, "h"),
+            ("days", 24, "h"),
+            ("w", 168, "h"),
+            ("week", 168, "h"),
+            ("weeks", 168, "h"),
+            ("h", 1, "h"),
+            ("hour", 1, "h"),
+            ("hours", 1, "h"),
+            ("min", 1, "m"),
+            ("mins", 1, "m"),
+            ("minute", 1, "m"),
+            ("minutes", 1, "m"),
+            ("m", 1, "m"),
+            ("s", 1, "s"),
+            ("sec", 1, "s"),
+            ("secs", 1, "s"),
+            ("second", 1, "s"),
+            ("seconds", 1, "s"),
+            ("ms", 1, "ms"),
+        ];
+        with_correction(Self::EXPECTED, &self.0, &units)
+    }
 }
 
 impl Size {
@@ -62,6 +91,31 @@ impl Size {
         };
         number.checked_mul(bytes)
     }
+
+    /// Expected form, with this size in it if another unit is recognized.
+    pub(crate) fn expected(&self) -> String {
+        let units = [
+            ("b", 1, ""),
+            ("bytes", 1, ""),
+            ("k", 1, "KiB"),
+            ("kb", 1, "KiB"),
+            ("kib", 1, "KiB"),
+            ("m", 1, "MiB"),
+            ("mb", 1, "MiB"),
+            ("mib", 1, "MiB"),
+            ("g", 1, "GiB"),
+            ("gb", 1, "GiB"),
+            ("gib", 1, "GiB"),
+        ];
+        with_correction(Self::EXPECTED, &self.0, &units)
+    }
+}
+
+fn with_correction(expected: &str, text: &str, units: &[(&str, u64, &'static str)]) -> String {
+    match hint::corrected(text, units) {
+        Some(corrected) => format!("{expected} (did you mean \"{corrected}\"?)"),
+        None => expected.to_owned(),
+    }
 }
 
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
@@ -75,6 +129,8 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
 pub(crate) enum NoName {
     /// It does not begin with `secret:`.
     InClear,
+    /// It is a name or another system's reference: `NAME`, `$NAME`, `${NAME}`, `os.environ/NAME`.
+    NoPrefix,
     /// The rest is not a valid name.
     Impossible,
 }
@@ -86,11 +142,26 @@ impl SecretText {
 
     /// The secret's name. The text itself stays private, since it may be a secret.
     pub(crate) fn name(&self) -> Result<&str, NoName> {
-        let name = self.0.strip_prefix("secret:").ok_or(NoName::InClear)?;
+        let Some(name) = self.0.strip_prefix("secret:") else {
+            return Err(if is_reference(&self.0) { NoName::NoPrefix } else { NoName::InClear });
+        };
         let possible = name.starts_with(|c: char| c.is_ascii_alphabetic())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if possible { Ok(name) } else { Err(NoName::Impossible) }
     }
+}
+
+/// Whether a text looks like the name of a variable. Keys have lower-case letters or no underscore.
+fn is_reference(text: &str) -> bool {
+    let name = ["$", "env:", "env.", "os.environ/", "secret.", "vault:"]
+        .iter()
+        .find_map(|prefix| text.strip_prefix(prefix));
+    let name = name.or_else(|| text.contains('_').then_some(text)).unwrap_or_default();
+    let name = name.trim_start_matches('{').trim_end_matches('}');
+    name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 impl fmt::Debug for SecretText {

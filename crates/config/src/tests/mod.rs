@@ -3,6 +3,7 @@
 mod accepted;
 mod accepted_access_and_limits;
 mod accepted_guards_and_cache;
+mod mistakes;
 mod pages;
 mod properties;
 mod reference;

@@ -17,7 +17,8 @@ use crate::host::newest_first::newest_first_key;
 use crate::host::{Clock, Host, KvStore};
 
 use super::pagination::read_page;
-use super::response::{AdminError, AdminResponse, AdminResult};
+use super::query::Query;
+use super::response::{AdminError, AdminResponse, AdminResult, rfc3339_json};
 use super::{AdminRequest, auth};
 
 const AUDIT_KEY_PREFIX: &str = "audit/";
@@ -101,14 +102,15 @@ async fn store_entry(host: &(impl Clock + KvStore), entry: &AuditEntry) -> Resul
 
 /// `GET /audit`: newest first.
 pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
-    let query = request.parse_query(&["limit", "cursor", "target"])?;
-    let (limit, target) = (query.page_limit()?, query.get("target"));
+    let query =
+        request.parse_query(&["target", "action", "by", "from", "to", "limit", "cursor"])?;
+    let (limit, filter) = (query.page_limit()?, AuditFilter::parse(&query)?);
     // With a filter, more entries must be read than are returned.
-    let max = if target.is_some() { MAX_ENTRIES_READ } else { limit };
+    let max = if filter == AuditFilter::default() { limit } else { MAX_ENTRIES_READ };
     let key_store = request.key_store();
     let found = read_page(&key_store, AUDIT_KEY_PREFIX, query.get("cursor"), max).await?;
     let mut entries = Vec::new();
-    let mut read = 0;
+    let (mut read, mut is_over) = (0, false);
     for name in &found.names {
         if entries.len() == limit {
             break;
@@ -118,11 +120,41 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
             continue;
         };
         let Ok(entry) = json::from_bytes::<AuditEntry>(&bytes) else { continue };
-        if target.is_none_or(|target| matches_target(&entry.target, target)) {
+        // Newest first: no later entry is in the requested time range.
+        is_over = filter.from.is_some_and(|from| entry.at < from);
+        if is_over {
+            break;
+        }
+        if filter.matches(&entry) {
             entries.push(entry_json(name, &entry));
         }
     }
-    Ok(AdminResponse::json(&json!({ "data": entries, "cursor": found.cursor_after(read) })))
+    let cursor = if is_over { None } else { found.cursor_after(read) };
+    Ok(AdminResponse::json(&json!({ "data": entries, "cursor": cursor })))
+}
+
+/// The entries that a query selects.
+#[derive(Debug, Default, PartialEq)]
+struct AuditFilter<'a> {
+    target: Option<&'a str>,
+    action: Option<&'a str>,
+    by: Option<&'a str>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+impl<'a> AuditFilter<'a> {
+    fn parse(query: &'a Query) -> Result<Self, AdminError> {
+        let [target, action, by] = ["target", "action", "by"].map(|name| query.get(name));
+        Ok(Self { target, action, by, from: query.time("from")?, to: query.time("to")? })
+    }
+
+    fn matches(&self, entry: &AuditEntry) -> bool {
+        self.target.is_none_or(|target| matches_target(&entry.target, target))
+            && self.action.is_none_or(|action| entry.action == action)
+            && self.by.is_none_or(|by| entry.by == by)
+            && self.to.is_none_or(|to| entry.at < to)
+    }
 }
 
 /// Whether a target equals the wanted one or is a part of it.
@@ -132,7 +164,12 @@ fn matches_target(target: &str, wanted: &str) -> bool {
 
 fn entry_json(id: &str, entry: &AuditEntry) -> Value {
     let mut shown = json!(entry);
+    if let Some(members) = shown.as_object_mut()
+        && let Some(address) = members.remove("from")
+    {
+        members.insert("address".to_owned(), address);
+    }
     shown["id"] = json!(id);
-    shown["at"] = json!(entry.at.as_millis() / 1_000);
+    shown["at"] = rfc3339_json(entry.at);
     shown
 }

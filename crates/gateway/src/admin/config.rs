@@ -15,10 +15,12 @@ use crate::config_loader::{self, LoadPurpose, LoadedConfig};
 use crate::host::Host;
 use crate::host::error::HostError;
 use crate::live_config::{
-    CommitOutcome, DocumentChange, ReloadingGateway, VersionInfo, VersionStore, diff_documents,
+    CommitOutcome, ReloadingGateway, VersionInfo, VersionStore, diff_documents,
 };
 
 use super::AdminRequest;
+use super::config_json::{add_served, changes_json, problems_json, version_json, with_etag};
+use super::query::Query;
 use super::response::{AdminError, AdminResponse, AdminResult};
 
 /// Age after which a version must be in the polled copy, unless the isolate that put it crashed.
@@ -27,32 +29,38 @@ const PUBLISH_OVERDUE_AFTER: Duration = Duration::from_secs(10);
 /// Changes listed at most in an audit entry.
 const MAX_LOGGED_CHANGES: usize = 50;
 
-/// `GET /config`
+const MAX_NOTE_CHARS: usize = 256;
+
+/// `GET /config`: the document in force, or with `status=true` its version with the document in it.
 pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
-    request.parse_query(&[])?;
+    let with_status = request.parse_query(&["status"])?.flag("status")?;
     let reloading_gateway = require_reloading_gateway(request)?;
     let versions = VersionStore(request.host);
-    let info = match versions.head().await {
-        Ok(head) => head,
+    let (info, in_force) = match versions.head().await {
+        Ok(head) => (head, Some(true)),
         // The version served here can be shown without the ledger; a change needs the ledger.
-        Err(_) => reloading_gateway.version().ok_or_else(AdminError::ledger_unavailable)?,
+        Err(_) => (reloading_gateway.version().ok_or_else(AdminError::ledger_unavailable)?, None),
     };
     let document = load_document(&versions, &info).await?;
     reloading_gateway.apply_if_newer(request.host, &info, &document).await;
     finish_publishing(request, reloading_gateway, &info, &document).await;
-    Ok(with_etag(AdminResponse::from_json_text(document), &info))
+    if !with_status {
+        return Ok(with_etag(AdminResponse::from_json_text(document), &info));
+    }
+    let mut status = version_json(&info);
+    status["in_force"] = json!(in_force);
+    add_served(&mut status, &info, reloading_gateway);
+    // The document's bytes stay as they were put.
+    let mut text = status.to_string();
+    text.truncate(text.len() - 1);
+    text.extend([",\"document\":", &document, "}"]);
+    Ok(with_etag(AdminResponse::from_json_text(text), &info))
 }
 
 /// `PUT /config`
 pub(super) async fn put<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
-    let query = request.parse_query(&["dry_run"])?;
-    let dry_run = match query.get("dry_run") {
-        None | Some("false") => false,
-        Some("true" | "") => true,
-        Some(other) => {
-            return Err(AdminError::invalid("dry_run", format!("{other:?}"), "true or false"));
-        }
-    };
+    let query = request.parse_query(&["dry_run", "note"])?;
+    let (dry_run, note) = (query.flag("dry_run")?, parse_note(&query)?);
     let reloading_gateway = require_reloading_gateway(request)?;
     let head = VersionStore(request.host).head().await.map_err(head_unavailable)?;
     // A dry run needs no `If-Match`.
@@ -62,23 +70,50 @@ pub(super) async fn put<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let text = str::from_utf8(&request.body);
     let text = text.map_err(|_| AdminError::invalid_json("The document must be UTF-8."))?;
     check_has_routes(&parse_value(text)?)?;
-    let new_version = NewVersion { document: text, action: "config.put", note: None, dry_run };
+    let new_version =
+        NewVersion { document: text, action: "config.put", note, follows: false, dry_run };
     create_version(request, reloading_gateway, head, new_version).await
 }
 
 /// `POST /config/versions/{version}/restore`: commits an old document as a new version.
 pub(super) async fn restore<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
-    request.parse_query(&[])?;
+    let note = parse_note(&request.parse_query(&["note"])?)?;
     let reloading_gateway = require_reloading_gateway(request)?;
     let versions = VersionStore(request.host);
     let head = versions.head().await.map_err(head_unavailable)?;
     check_if_match(request.if_match, &head)?;
     let info = find_version(request, &head).await?;
     let document = load_document(&versions, &info).await?;
-    let note = Some(format!("restored from {}", info.version));
+    let source = format!("restored from {}", info.version);
+    let note = Some(note.map_or(source.clone(), |note| format!("{source}: {note}")));
+    let action = "config.restore";
     let new_version =
-        NewVersion { document: &document, action: "config.restore", note, dry_run: false };
+        NewVersion { document: &document, action, note, follows: false, dry_run: false };
     create_version(request, reloading_gateway, head, new_version).await
+}
+
+/// `POST /config/follow`: returns to the deployed document, that of later deployments included.
+pub(super) async fn follow<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    let note = parse_note(&request.parse_query(&["note"])?)?;
+    let reloading_gateway = require_reloading_gateway(request)?;
+    let head = VersionStore(request.host).head().await.map_err(head_unavailable)?;
+    check_if_match(request.if_match, &head)?;
+    let document = request.host.document().await?;
+    let action = "config.follow";
+    let new_version =
+        NewVersion { document: &document, action, note, follows: true, dry_run: false };
+    create_version(request, reloading_gateway, head, new_version).await
+}
+
+/// The note of a version, for example the commit that a pipeline deploys.
+fn parse_note(query: &Query) -> Result<Option<String>, AdminError> {
+    let Some(note) = query.get("note").filter(|note| !note.is_empty()) else { return Ok(None) };
+    if note.chars().count() > MAX_NOTE_CHARS || note.chars().any(char::is_control) {
+        let found = format!("{} characters", note.chars().count());
+        let expected = format!("at most {MAX_NOTE_CHARS} in one line");
+        return Err(AdminError::invalid("note", found, expected));
+    }
+    Ok(Some(note.to_owned()))
 }
 
 /// `GET /config/versions`: newest first.
@@ -86,8 +121,9 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
     let query = request.parse_query(&["limit", "cursor"])?;
     let limit = query.page_limit()?;
     let versions = VersionStore(request.host);
+    let head = versions.head().await.map_err(head_unavailable)?;
     let mut next = match query.get("cursor") {
-        None => Some(versions.head().await.map_err(head_unavailable)?),
+        None => Some(head.clone()),
         Some(cursor) => {
             let wrong = || {
                 AdminError::invalid(
@@ -104,7 +140,12 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
     };
     let mut data = Vec::new();
     while let Some(info) = next.take_if(|_| data.len() < limit) {
-        data.push(version_json(&info));
+        let mut shown = version_json(&info);
+        shown["in_force"] = (info.version == head.version).into();
+        if let Some(reloading_gateway) = request.context.reloading_gateway {
+            add_served(&mut shown, &info, reloading_gateway);
+        }
+        data.push(shown);
         next = versions.previous(&info).await?;
     }
     let cursor = next.map(|info| format!("{}-{}", info.version, info.nonce));
@@ -128,6 +169,8 @@ struct NewVersion<'a> {
     document: &'a str,
     action: &'static str,
     note: Option<String>,
+    /// Whether it is the deployed document, of later deployments too.
+    follows: bool,
     dry_run: bool,
 }
 
@@ -148,11 +191,14 @@ async fn create_version<P: Host>(
         at: request.host.now(),
         by: request.operator.name.to_owned(),
         note: new_version.note,
+        follows: new_version.follows,
         nonce: random_chars(request.host, 12),
         previous: head.nonce.clone(),
         ..VersionInfo::deployed(new_version.document)
     };
-    if new_version.dry_run || info.hash == head.hash {
+    // Nothing changes if the deployed document is followed already, or the same document is put again.
+    let is_same = info.hash == head.hash && (!info.follows || head.is_deployed());
+    if new_version.dry_run || is_same {
         return Ok(with_etag(
             AdminResponse::json(&changes_json(&head, &changes, &warnings, new_version.dry_run)),
             &head,
@@ -213,11 +259,7 @@ async fn validate<P: Host>(
 }
 
 fn problems_error(problems: &Problems) -> AdminError {
-    let listed: Vec<Value> = problems
-        .iter()
-        .map(|it| json!({ "path": it.path, "found": it.found, "expected": it.expected }))
-        .collect();
-    let failure = AdminError::problems(problems).with_member("problems", listed.into());
+    let failure = AdminError::problems(problems).with_member("problems", problems_json(problems));
     failure.with_status(StatusCode::UNPROCESSABLE_ENTITY, "invalid_configuration")
 }
 
@@ -306,38 +348,5 @@ fn require_reloading_gateway<'a, P: Host>(
     request.context.reloading_gateway.ok_or_else(|| {
         let message = "The configuration of this gateway cannot be changed.";
         AdminError::new(StatusCode::NOT_IMPLEMENTED, "configuration_fixed", message)
-    })
-}
-
-fn with_etag(reply: AdminResponse, info: &VersionInfo) -> AdminResponse {
-    let reply = reply.with_header("etag", format!("\"{}\"", info.etag()));
-    reply.with_header("x-serin-config-version", info.version.to_string())
-}
-
-fn changes_json(
-    info: &VersionInfo,
-    changes: &[DocumentChange],
-    warnings: &[String],
-    dry_run: bool,
-) -> Value {
-    let mut body = version_json(info);
-    // Only if there are any, so that scripts notice them.
-    if !warnings.is_empty() {
-        body["warnings"] = json!(warnings);
-    }
-    body["dry_run"] = dry_run.into();
-    body["changes"] = json!(changes);
-    body
-}
-
-/// A version in a response.
-fn version_json(info: &VersionInfo) -> Value {
-    let deployed = info.version == 0;
-    json!({
-        "version": info.version,
-        "etag": info.etag(),
-        "at": (!deployed).then(|| info.at.as_millis() / 1_000),
-        "by": (!deployed).then_some(&info.by),
-        "note": if deployed { Some("deployed with the gateway") } else { info.note.as_deref() },
     })
 }

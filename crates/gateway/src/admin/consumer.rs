@@ -8,29 +8,70 @@ use crate::auth::keys::{StoredConsumer, is_storable_id};
 use crate::host::Host;
 
 use super::lock::{self, LockSubject, locked_error};
-use super::pagination::read_page;
+use super::pagination::{Page, read_page};
 use super::request_body::parse_object;
-use super::response::{AdminError, AdminResponse, AdminResult};
+use super::response::{AdminError, AdminResponse, AdminResult, rfc3339_json};
 use super::{AdminRequest, PREFIX, key};
 
 /// `GET /consumers`
 pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let query = request.parse_query(&["limit", "cursor"])?;
-    let (limit, cursor) = (query.page_limit()?, query.get("cursor"));
-    let key_store = request.key_store();
-    let found = read_page(&key_store, StoredConsumer::STORAGE_KEY_PREFIX, cursor, limit).await?;
+    let page = read_consumers(request, query.get("cursor"), query.page_limit()?).await?;
     let config = request.context.config;
-    let mut data = Vec::new();
-    // The first page holds all consumers of the configuration: they are few.
-    if cursor.is_none() {
-        data.extend(config.consumers.iter().map(|consumer| configured_json(config, consumer)));
-    }
-    for id in found.names.iter().filter(|id| find_configured(config, id).is_none()) {
-        if let Some(stored) = key_store.get_consumer(id).await? {
+    let mut data: Vec<Value> =
+        page.configured.iter().map(|consumer| configured_json(config, consumer)).collect();
+    for id in &page.stored {
+        if let Some(stored) = request.key_store().get_consumer(id).await? {
             data.push(stored_json(&stored));
         }
     }
-    Ok(AdminResponse::json(&json!({ "data": data, "cursor": found.cursor })))
+    Ok(AdminResponse::json(&json!({ "data": data, "cursor": page.cursor })))
+}
+
+/// Some consumers: those of the configuration by id, then those that operators created.
+#[derive(Debug)]
+pub(super) struct ConsumerPage<'a> {
+    pub(super) configured: Vec<&'a Consumer>,
+    /// Ids of created consumers.
+    pub(super) stored: Vec<String>,
+    pub(super) cursor: Option<String>,
+}
+
+/// Begins a cursor whose page ended among the configured consumers. No stored id begins so.
+const CONFIGURED_CURSOR: char = '=';
+
+/// Reads at most `limit` consumers after a cursor.
+pub(super) async fn read_consumers<'a, P: Host>(
+    request: &AdminRequest<'a, P>,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<ConsumerPage<'a>, AdminError> {
+    let config = request.context.config;
+    let after = cursor.map(|cursor| cursor.strip_prefix(CONFIGURED_CURSOR));
+    let mut configured: Vec<&Consumer> = match after {
+        None => config.consumers.iter().collect(),
+        Some(Some(last)) => {
+            config.consumers.iter().filter(|consumer| consumer.id.as_str() > last).collect()
+        }
+        Some(None) => Vec::new(),
+    };
+    configured.sort_by(|one, other| one.id.cmp(&other.id));
+    let is_cut = configured.len() > limit;
+    configured.truncate(limit);
+    let rest = limit - configured.len();
+    let stored_cursor = cursor.filter(|_| after == Some(None));
+    let key_store = request.key_store();
+    let mut found = Page::default();
+    if !is_cut {
+        // At least one, to know whether there are more.
+        let names = StoredConsumer::STORAGE_KEY_PREFIX;
+        found = read_page(&key_store, names, stored_cursor, rest.max(1)).await?;
+    }
+    let last = configured.last().map(|last| format!("{CONFIGURED_CURSOR}{}", last.id));
+    let cursor = if is_cut || (rest == 0 && !found.names.is_empty()) { last } else { found.cursor };
+    found.names.truncate(rest);
+    found.names.retain(|id| find_configured(config, id).is_none());
+    Ok(ConsumerPage { configured, stored: found.names, cursor })
 }
 
 /// `GET /consumers/{consumer}`
@@ -193,10 +234,10 @@ fn validate(config: &Config, document: &[u8]) -> Result<Consumer, AdminError> {
 fn stored_json(stored: &StoredConsumer) -> Value {
     let mut shown = stored.document.clone();
     shown["source"] = json!("admin");
-    shown["created_at"] = epoch_seconds(stored.created);
+    shown["created_at"] = rfc3339_json(stored.created);
     shown["created_by"] = json!(stored.by);
     if let Some((at, by)) = &stored.changed {
-        shown["changed_at"] = epoch_seconds(*at);
+        shown["changed_at"] = rfc3339_json(*at);
         shown["changed_by"] = json!(by);
     }
     shown
@@ -216,11 +257,6 @@ fn configured_json(config: &Config, consumer: &Consumer) -> Value {
         shown["routes"] = json!(ids);
     }
     shown
-}
-
-/// A timestamp in responses: whole seconds since the Unix epoch.
-pub(super) fn epoch_seconds(at: Timestamp) -> Value {
-    json!(at.as_millis() / 1_000)
 }
 
 /// Applies a merge patch (RFC 7396, section 2).

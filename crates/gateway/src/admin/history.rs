@@ -7,8 +7,9 @@ use crate::host::Host;
 
 use super::AdminRequest;
 use super::bulk_delete::delete_prefixes;
+use super::limit::is_consumer;
 use super::pagination::read_page;
-use super::response::{AdminError, AdminResponse, AdminResult};
+use super::response::{AdminError, AdminResponse, AdminResult, rfc3339_json};
 
 /// `GET /history/{consumer}`: the digests of its sessions.
 pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
@@ -16,6 +17,16 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
     let prefix = key_prefix(request.path_argument(0));
     let found =
         read_page(&request.key_store(), &prefix, query.get("cursor"), query.page_limit()?).await?;
+    // A subject of an issuer, or a deleted consumer, may have conversations.
+    if found.names.is_empty()
+        && query.get("cursor").is_none()
+        && !is_consumer(request, request.path_argument(0)).await?
+    {
+        return Err(AdminError::not_found(
+            "consumer_not_found",
+            "This consumer does not exist, and there are no conversations of this name.",
+        ));
+    }
     let sessions = found.names.iter().map(|name| json!({ "session": name }));
     Ok(AdminResponse::json(
         &json!({ "data": sessions.collect::<Vec<Value>>(), "cursor": found.cursor }),
@@ -36,7 +47,7 @@ pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let conversation = Conversation::parse(&kept);
     let turns = conversation.turns().iter().map(|turn| {
         let question: Value = serde_json::from_str(turn.question.get()).unwrap_or_default();
-        json!({ "at": turn.at.as_millis() / 1_000, "question": question, "answer": turn.answer })
+        json!({ "at": rfc3339_json(turn.at), "question": question, "answer": turn.answer })
     });
     let turns: Vec<Value> = turns.collect();
     Ok(AdminResponse::json(

@@ -16,11 +16,11 @@ use crate::auth::keys::{
 };
 use crate::host::Host;
 
-use super::consumer::{self, check_exists, epoch_seconds};
+use super::consumer::{self, check_exists};
 use super::lock::{self, LockSubject, locked_error};
 use super::pagination::read_page;
 use super::request_body::{FlexibleTimestamp, deserialize_nullable, parse_object};
-use super::response::{AdminError, AdminResponse, AdminResult};
+use super::response::{AdminError, AdminResponse, AdminResult, rfc3339_json};
 use super::{AdminRequest, PREFIX};
 
 const MAX_NOTE_CHARS: usize = 256;
@@ -55,10 +55,19 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
     let mut data = Vec::new();
     for id in &found.names {
         if let Some(metadata) = key_store.get_metadata(consumer, id).await? {
-            data.push(key_json(consumer, id, &metadata));
+            data.push(key_json(consumer, id, &metadata, request.host.now()));
         }
     }
     Ok(AdminResponse::json(&json!({ "data": data, "cursor": found.cursor })))
+}
+
+/// `GET /consumers/{consumer}/keys/{key}`
+pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
+    request.parse_query(&[])?;
+    let (consumer, id) = (request.path_argument(0), request.path_argument(1));
+    check_exists(request, consumer).await?;
+    let metadata = load_metadata(request, consumer, id).await?;
+    Ok(AdminResponse::json(&key_json(consumer, id, &metadata, request.host.now())))
 }
 
 /// `POST /consumers/{consumer}/keys`
@@ -105,13 +114,13 @@ pub(super) async fn issue<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult
         Ok(key_store.put_key(&hash, &entry).await?)
     };
     let action = if is_new { "key.issue" } else { "key.adopt" };
-    let detail = json!({ "expires_at": expires.map(epoch_seconds) });
+    let detail = json!({ "expires_at": expires.map(rfc3339_json) });
     let done = request.run_audited(action, audit_target(consumer, &entry.id), detail, change).await;
     if let (Err(_), Some(lock)) = (&done, adopted) {
         lock::release(request.host, LockSubject::Import(&hash), lock).await;
     }
     done?;
-    let mut answer = key_json(consumer, &entry.id, &metadata);
+    let mut answer = key_json(consumer, &entry.id, &metadata, now);
     if is_new {
         answer["key"] = json!(key);
     }
@@ -173,9 +182,9 @@ async fn apply_patch<P: Host>(
         }
         Ok(())
     };
-    let detail = json!({ "expires_at": metadata.expires.map(epoch_seconds) });
+    let detail = json!({ "expires_at": metadata.expires.map(rfc3339_json) });
     request.run_audited("key.change", audit_target(consumer, id), detail, change).await?;
-    Ok(AdminResponse::json(&key_json(consumer, id, &metadata)))
+    Ok(AdminResponse::json(&key_json(consumer, id, &metadata, request.host.now())))
 }
 
 /// `DELETE /consumers/{consumer}/keys/{key}`
@@ -261,7 +270,12 @@ async fn check_unused<P: Host>(
             "{MIN_ADOPTED_CHARS} to {MAX_ADOPTED_CHARS} visible ASCII characters, with the prefix \"sk-serin-\" \
              only for keys that this gateway issued"
         );
-        return Err(AdminError::invalid("key", "an unsuitable key", expected));
+        let found = match key.chars().count() {
+            MIN_ADOPTED_CHARS..=MAX_ADOPTED_CHARS => "an unsuitable key".to_owned(),
+            1 => "a key of 1 character".to_owned(),
+            chars => format!("a key of {chars} characters"),
+        };
+        return Err(AdminError::invalid("key", found, expected));
     }
     let digest = KeyDigest::new(key);
     let config = request.context.config;
@@ -308,15 +322,17 @@ fn audit_target(consumer: &str, id: &str) -> String {
     format!("{}/key/{id}", consumer::audit_target(consumer))
 }
 
-fn key_json(consumer: &str, id: &str, metadata: &KeyMetadata) -> Value {
+fn key_json(consumer: &str, id: &str, metadata: &KeyMetadata, now: Timestamp) -> Value {
+    let is_expired = metadata.expires.is_some_and(|expires| expires <= now);
     json!({
         "id": id,
         "consumer": consumer,
+        "status": if is_expired { "expired" } else { "active" },
         "hint": metadata.hint,
         "adopted": metadata.adopted.is_some(),
-        "created_at": epoch_seconds(metadata.created),
+        "created_at": rfc3339_json(metadata.created),
         "created_by": metadata.by,
-        "expires_at": metadata.expires.map(epoch_seconds),
+        "expires_at": metadata.expires.map(rfc3339_json),
         "note": metadata.note,
     })
 }

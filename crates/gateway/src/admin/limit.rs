@@ -1,39 +1,31 @@
-//! `/limits/{limit}/{value}`: shows and adjusts the balances of a limit.
+//! `/limits/{limit}/{value}`: shows the balances of one value of a limit.
 
 use std::net::IpAddr;
 
+use civil_time::Timestamp;
 use config::{By, Limit, Measure, Period, Quota, to_canonical};
-use ledger::{AccountBalance, BalanceChange, LedgerReply, Operation};
-use serde::Deserialize;
-use serde_json::{Number, Value, json};
-use sha2::{Digest, Sha256};
+use ledger::{AccountBalance, LedgerReply, Operation};
+use serde_json::{Value, json};
 
+use crate::auth::caller::ANONYMOUS;
+use crate::auth::keys::is_storable_id;
 use crate::host::Host;
 use crate::limits::matching::{account_name, book_id, ledger_rule};
 
 use super::AdminRequest;
-use super::request_body::parse_object;
-use super::response::{AdminError, AdminResponse, AdminResult};
+use super::query::Query;
+use super::response::{AdminError, AdminResponse, AdminResult, rfc3339_json};
 
 /// Path argument of a limit that all callers share.
-const ALL_CALLERS: &str = "_";
+pub(super) const ALL_CALLERS: &str = "_";
 
-/// The largest whole number that every JSON reader reads exactly (2⁵³).
-const MAX_SAFE_INTEGER: i64 = 1 << 53;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Adjustment {
-    /// Optional if the limit has only one quota.
-    measure: Option<String>,
-    left: Option<Number>,
-    by: Option<Number>,
-}
+/// Longest value of a group, a header, a parameter, a cookie, or an issuer's subject.
+const MAX_VALUE_BYTES: usize = 512;
 
 /// `GET /limits/{limit}/{value}`
 pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
-    request.parse_query(&[])?;
-    let (limit, value) = find_limit(request)?;
+    let query = request.parse_query(&["create"])?;
+    let (limit, value) = find_balance(request, &query).await?;
     let now = request.host.now();
     let named =
         |quota: &Quota| (account_name(limit, quota.measure, &value), ledger_rule(quota, now));
@@ -42,179 +34,158 @@ pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let Ok(LedgerReply::Balances(levels)) = reply else {
         return Err(AdminError::ledger_unavailable());
     };
-    let quotas = limit.quotas.iter().zip(&levels).map(|(quota, level)| balance_json(quota, level));
-    Ok(balances_response(request, quotas.collect()))
+    let quotas = limit.quotas.iter().zip(&levels);
+    let quotas: Vec<Value> = quotas.map(|(quota, level)| balance_json(quota, level, now)).collect();
+    Ok(AdminResponse::json(&json!({
+        "limit": limit.id,
+        "key": request.path_argument(1),
+        "quotas": quotas,
+    })))
 }
 
-/// `POST /limits/{limit}/{value}/adjust`
-pub(super) async fn adjust<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
-    request.parse_query(&[])?;
-    let (limit, value) = find_limit(request)?;
-    let wanted: Adjustment = parse_object(&request.body)?;
-    let quota = find_quota(limit, wanted.measure.as_deref())?;
-    let (change, detail) = match (&wanted.left, &wanted.by) {
-        (Some(left), None) => {
-            let amount = parse_amount(quota.measure, left, "left")?;
-            let left_over = u64::try_from(amount)
-                .map_err(|_| AdminError::invalid("left", left.to_string(), "0 or more"))?;
-            (
-                BalanceChange::Left(left_over),
-                json!({ "measure": quota.measure.name(), "left": left }),
-            )
-        }
-        (None, Some(by)) => {
-            let change = BalanceChange::By(parse_amount(quota.measure, by, "by")?);
-            (change, json!({ "measure": quota.measure.name(), "by": by }))
-        }
-        (Some(_), Some(_)) => {
-            return Err(AdminError::invalid("by", "`left` and `by`", "only one of them"));
-        }
-        (None, None) => {
-            return Err(AdminError::invalid("left", "neither `left` nor `by`", "one of them"));
-        }
-    };
-    let operation = Operation::Adjust {
-        account: account_name(limit, quota.measure, &value),
-        rule: ledger_rule(quota, request.host.now()),
-        change,
-    };
-    let book = book_id(limit, &value);
-    let change = async {
-        match request.host.apply(&book, &operation).await {
-            Ok(LedgerReply::Balances(levels)) => Ok(levels),
-            Ok(
-                LedgerReply::Granted(_)
-                | LedgerReply::Denied(_)
-                | LedgerReply::Done
-                | LedgerReply::Usage(_)
-                | LedgerReply::Register(_),
-            )
-            | Err(_) => Err(AdminError::ledger_unavailable()),
-        }
-    };
-    let levels =
-        request.run_audited("limit.adjust", audit_target(limit, &value), detail, change).await?;
-    Ok(balances_response(request, levels.iter().map(|level| balance_json(quota, level)).collect()))
-}
-
-/// Returns the limit and the canonical value of its balances.
-fn find_limit<'a, P: Host>(
+/// The limit that the path names.
+pub(super) fn find_limit<'a, P: Host>(
     request: &AdminRequest<'a, P>,
-) -> Result<(&'a Limit, String), AdminError> {
+) -> Result<&'a Limit, AdminError> {
     let limits = &request.context.config.limits;
-    let limit =
-        limits.iter().find(|limit| limit.id == request.path_argument(0)).ok_or_else(|| {
-            AdminError::not_found(
-                "limit_not_found",
-                "The configuration does not define this limit.",
-            )
-        })?;
-    let value = request.path_argument(1);
-    let value = match &limit.by {
-        By::All if value == ALL_CALLERS => String::new(),
-        By::All => {
-            return Err(AdminError::invalid(
-                "value",
-                format!("{value:?}"),
-                "\"_\", the value for all callers",
-            ));
-        }
+    limits.iter().find(|limit| limit.id == request.path_argument(0)).ok_or_else(|| {
+        AdminError::not_found("limit_not_found", "The configuration does not define this limit.")
+    })
+}
+
+/// The limit and the canonical value of its balances. Refuses values that no request can have, and, without
+/// `create=true`, consumers that do not exist.
+pub(super) async fn find_balance<'a, P: Host>(
+    request: &AdminRequest<'a, P>,
+    query: &Query,
+) -> Result<(&'a Limit, String), AdminError> {
+    let limit = find_limit(request)?;
+    let create = query.flag("create")?;
+    let value = canonical_value(request, limit, request.path_argument(1))?;
+    if !covers(limit, &value) {
+        return Err(AdminError::not_found(
+            "not_covered",
+            format!("The limit {} does not cover this value.", limit.id),
+        ));
+    }
+    if limit.by == By::Consumer && !create && !is_consumer(request, &value).await? {
+        return Err(AdminError::not_found(
+            "consumer_not_found",
+            format!(
+                "The consumer {value:?} does not exist. For a subject of an issuer, or before the consumer is \
+                 created, add ?create=true."
+            ),
+        ));
+    }
+    Ok((limit, value))
+}
+
+/// Whether a limit covers a value.
+pub(super) fn covers(limit: &Limit, value: &str) -> bool {
+    limit.keys.is_empty() || limit.keys.iter().any(|covered| covered.matches(value))
+}
+
+/// Whether a consumer exists, in the configuration or created; callers without a key, if they are admitted.
+pub(super) async fn is_consumer<P: Host>(
+    request: &AdminRequest<'_, P>,
+    id: &str,
+) -> Result<bool, AdminError> {
+    let config = request.context.config;
+    if id == ANONYMOUS {
+        return Ok(!config.auth.required);
+    }
+    if config.consumers.iter().any(|consumer| consumer.id == id) {
+        return Ok(true);
+    }
+    Ok(is_storable_id(id) && request.key_store().get_consumer(id).await?.is_some())
+}
+
+/// The form in which requests have a value. An error if no request can have it.
+fn canonical_value<P: Host>(
+    request: &AdminRequest<'_, P>,
+    limit: &Limit,
+    value: &str,
+) -> Result<String, AdminError> {
+    let is_short = value.len() <= MAX_VALUE_BYTES;
+    let expected = match &limit.by {
+        By::All if value == ALL_CALLERS => return Ok(String::new()),
+        By::All => "\"_\", the value for all callers",
         By::Address => match value.parse::<IpAddr>() {
-            Ok(address) => to_canonical(address).to_string(),
-            Err(_) => {
-                return Err(AdminError::invalid("value", format!("{value:?}"), "an IP address"));
+            Ok(address) => return Ok(to_canonical(address).to_string()),
+            Err(_) => "an IP address",
+        },
+        // A subject of an issuer may be any text.
+        By::Consumer if request.context.config.auth.issuers.is_empty() => {
+            if is_storable_id(value) {
+                return Ok(value.to_owned());
             }
-        },
-        By::Consumer | By::Group | By::Header(_) | By::Parameter(_) | By::Cookie(_) => {
-            value.to_owned()
+            "the id of a consumer: 1 to 100 letters, digits, \".\", \"_\", or \"-\""
+        }
+        By::Consumer | By::Group => {
+            if is_short && !value.chars().any(char::is_control) {
+                return Ok(value.to_owned());
+            }
+            "at most 512 bytes without control characters"
+        }
+        By::Header(_) => {
+            let is_text = |byte: u8| byte.is_ascii_graphic() || byte == b' ' || byte == b'\t';
+            if is_short && value.bytes().all(is_text) && value.trim_ascii() == value {
+                return Ok(value.to_owned());
+            }
+            "a header's value: at most 512 visible ASCII characters"
+        }
+        By::Parameter(_) | By::Cookie(_) => {
+            let is_text = |byte: u8| byte.is_ascii_graphic() && !b"&;#".contains(&byte);
+            if is_short && value.bytes().all(is_text) {
+                return Ok(value.to_owned());
+            }
+            "the value as it is written in a request: at most 512 visible ASCII characters"
         }
     };
-    if limit.keys.is_empty() || limit.keys.iter().any(|covered| covered.matches(&value)) {
-        return Ok((limit, value));
-    }
-    Err(AdminError::not_found(
-        "not_covered",
-        format!("The limit {} does not cover this value.", limit.id),
-    ))
+    Err(AdminError::invalid("value", format!("{value:?}"), expected))
 }
 
-fn find_quota<'a>(limit: &'a Limit, measure: Option<&str>) -> Result<&'a Quota, AdminError> {
-    let names = || limit.quotas.iter().map(|quota| quota.measure.name()).collect::<Vec<_>>();
-    let expected = || format!("one of {}", names().join(", "));
-    match (measure, limit.quotas.as_slice()) {
-        (Some(name), quotas) => quotas
-            .iter()
-            .find(|quota| quota.measure.name() == name)
-            .ok_or_else(|| AdminError::invalid("measure", format!("{name:?}"), expected())),
-        (None, [only]) => Ok(only),
-        (None, _) => Err(AdminError::invalid("measure", "nothing", expected())),
-    }
+pub(super) fn balance_json(quota: &Quota, balance: &AccountBalance, now: Timestamp) -> Value {
+    let mut shown = quota_json(quota);
+    shown["max"] = amount_json(quota.measure, balance.max);
+    shown["max_configured"] = amount_json(quota.measure, quota.max);
+    shown["used"] = amount_json(quota.measure, balance.used);
+    shown["held"] = amount_json(quota.measure, balance.held);
+    shown["left"] = amount_json(quota.measure, balance.left());
+    shown["resets_in"] = json!(balance.resets.map(|millis| millis.div_ceil(1_000)));
+    let resets_at = balance.resets.map(|millis| now + std::time::Duration::from_millis(millis));
+    shown["resets_at"] = json!(resets_at.map(rfc3339_json));
+    shown
 }
 
-/// Parses tokens, requests, or USD; USD becomes billionths.
-fn parse_amount(measure: Measure, number: &Number, param: &str) -> Result<i64, AdminError> {
-    let amount = match measure {
-        Measure::Tokens | Measure::Requests => number.as_i64(),
-        Measure::Cost => {
-            let billionths = number.as_f64().map(|usd| (usd * 1e9).round());
-            billionths
-                .filter(|amount| amount.abs() <= MAX_SAFE_INTEGER as f64)
-                .map(|amount| amount as i64)
-        }
-    };
-    amount.filter(|amount| (-MAX_SAFE_INTEGER..=MAX_SAFE_INTEGER).contains(amount)).ok_or_else(
-        || {
-            let expected = match measure {
-                Measure::Tokens | Measure::Requests => "a whole number, at most 2^53",
-                Measure::Cost => "USD, at most 9007199",
-            };
-            AdminError::invalid(param, number.to_string(), expected)
-        },
-    )
-}
-
-fn balances_response<P: Host>(request: &AdminRequest<'_, P>, quotas: Vec<Value>) -> AdminResponse {
-    let (limit, key) = (request.path_argument(0), request.path_argument(1));
-    AdminResponse::json(&json!({ "limit": limit, "key": key, "quotas": quotas }))
-}
-
-fn balance_json(quota: &Quota, balance: &AccountBalance) -> Value {
-    let number = |amount: u64| match quota.measure {
-        Measure::Tokens | Measure::Requests => json!(amount),
-        Measure::Cost => json!(billionths_to_usd(amount)),
-    };
+/// The measure, the period, and the maximum of a quota.
+pub(super) fn quota_json(quota: &Quota) -> Value {
     json!({
         "measure": quota.measure.name(),
-        "per": match quota.per {
-            Period::Second => "second",
-            Period::Minute => "minute",
-            Period::Hour => "hour",
-            Period::Day(_) => "day",
-            Period::Month(_) => "month",
-            Period::Total => "total",
-        },
-        "max": number(balance.max),
-        "used": number(balance.used),
-        "held": number(balance.held),
-        "left": number(balance.left()),
-        "resets_in": balance.resets.map(|millis| millis.div_ceil(1_000)),
+        "per": period_name(quota.per),
+        "max": amount_json(quota.measure, quota.max),
     })
+}
+
+pub(super) fn period_name(period: Period) -> &'static str {
+    match period {
+        Period::Second => "second",
+        Period::Minute => "minute",
+        Period::Hour => "hour",
+        Period::Day(_) => "day",
+        Period::Month(_) => "month",
+        Period::Total => "total",
+    }
+}
+
+/// An amount in responses: cost is in USD.
+pub(super) fn amount_json(measure: Measure, amount: u64) -> Value {
+    match measure {
+        Measure::Tokens | Measure::Requests => json!(amount),
+        Measure::Cost => json!(billionths_to_usd(amount)),
+    }
 }
 
 pub(super) fn billionths_to_usd(billionths: u64) -> f64 {
     billionths as f64 / 1e9
-}
-
-/// Name of a balance in the audit log. The value of a header, parameter, or cookie may be a secret, so
-/// only the first six bytes of its SHA-256 are shown.
-fn audit_target(limit: &Limit, value: &str) -> String {
-    let shown = match &limit.by {
-        By::All => ALL_CALLERS.to_owned(),
-        By::Consumer | By::Group | By::Address => value.to_owned(),
-        By::Header(_) | By::Parameter(_) | By::Cookie(_) => {
-            let digest = Sha256::digest(value.as_bytes());
-            format!("sha256:{}", base16ct::lower::encode_string(&digest[..6]))
-        }
-    };
-    format!("limit/{}/{shown}", limit.id)
 }

@@ -6,14 +6,19 @@ use ledger::{LedgerReply, Operation};
 
 use crate::host::{Host, futures};
 use crate::limits::ledger_client;
-use crate::telemetry::metrics;
+use crate::live_config::{ReloadingGateway, VersionStore};
+use crate::telemetry::metrics::{self, ConfigVersions};
 use crate::telemetry::usage::keys::SHARDS;
 
 use super::query::Query;
 use super::response::{AdminError, AdminResponse, AdminResult};
 
 /// `GET /metrics`, for every role.
-pub(super) async fn get<P: Host>(host: &P, parts: &Parts) -> AdminResult {
+pub(super) async fn get<P: Host>(
+    host: &P,
+    reloading_gateway: Option<&ReloadingGateway>,
+    parts: &Parts,
+) -> AdminResult {
     if parts.method != Method::GET {
         return Err(AdminError::method_not_allowed("GET".to_owned()));
     }
@@ -30,5 +35,11 @@ pub(super) async fn get<P: Host>(host: &P, parts: &Parts) -> AdminResult {
         };
         rows.extend(some.into_iter().filter(|row| row.until > now));
     }
-    Ok(AdminResponse::from_text(metrics::render(rows), metrics::CONTENT_TYPE))
+    let mut versions = ConfigVersions::default();
+    if let Some(reloading_gateway) = reloading_gateway {
+        let head = VersionStore(host).head().await.map_err(|_| AdminError::ledger_unavailable())?;
+        versions.in_force = Some(head.version);
+        versions.served = reloading_gateway.version().map(|served| served.version);
+    }
+    Ok(AdminResponse::from_text(metrics::render(rows, versions), metrics::CONTENT_TYPE))
 }

@@ -9,10 +9,13 @@ mod auth;
 mod bulk_delete;
 mod cache;
 mod config;
+mod config_json;
 mod consumer;
 mod history;
 mod key;
 mod limit;
+mod limit_adjust;
+mod limit_list;
 mod lock;
 mod metrics;
 mod pagination;
@@ -140,7 +143,7 @@ async fn dispatch<P: Host>(
     // Before routing: an unauthenticated client must not learn which paths exist.
     let operator = AuthenticatedOperator::authenticate(context, &parts.headers)?;
     if parts.uri.path() == crate::telemetry::metrics::PATH {
-        return metrics::get(host, parts).await;
+        return metrics::get(host, context.reloading_gateway, parts).await;
     }
     let (route, arguments) = router::match_route(&parts.method, parts.uri.path())?;
     operator.require_role(route.role)?;
@@ -174,16 +177,20 @@ async fn dispatch<P: Host>(
         Action::ChangeConsumer => consumer::patch(&request).await,
         Action::DeleteConsumer => consumer::delete(&request).await,
         Action::ListKeys => key::list(&request).await,
+        Action::ReadKey => key::get(&request).await,
         Action::IssueKey => key::issue(&request).await,
         Action::ChangeKey => key::patch(&request).await,
         Action::RevokeKey => key::revoke(&request).await,
-        Action::ReadLimit => limit::get(&request).await,
-        Action::AdjustLimit => limit::adjust(&request).await,
+        Action::ListLimits => limit_list::list(&request).await,
+        Action::ReadLimit => limit_list::get(&request).await,
+        Action::ReadBalance => limit::get(&request).await,
+        Action::AdjustLimit => limit_adjust::adjust(&request).await,
         Action::ReadConfig => config::get(&request).await,
         Action::PutConfig => config::put(&request).await,
         Action::ListVersions => config::list(&request).await,
         Action::ReadVersion => config::get_version(&request).await,
         Action::RestoreVersion => config::restore(&request).await,
+        Action::FollowDeployed => config::follow(&request).await,
         Action::Usage => usage::get(&request).await,
         Action::Audit => audit::list(&request).await,
         Action::Verdicts => verdicts::list(&request).await,

@@ -1,7 +1,9 @@
 //! Query parameters: each at most once, and no unknown one.
 
+use civil_time::{Timestamp, rfc3339};
 use json::percent;
 
+use super::request_body::EXPECTED_TIME;
 use super::response::AdminError;
 
 /// Parsed query parameters.
@@ -19,7 +21,8 @@ impl Query {
                     [] => "none".to_owned(),
                     _ => format!("one of {}", allowed.join(", ")),
                 };
-                return Err(AdminError::invalid("query", format!("{name:?}"), expected));
+                let error = AdminError::invalid("query", format!("{name:?}"), expected);
+                return Err(error.with_param(name));
             };
             if read.get(name).is_some() {
                 return Err(AdminError::invalid(name, "the parameter twice", "it at most once"));
@@ -39,11 +42,38 @@ impl Query {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
+    /// Whether a parameter is `true`, or present without a value.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, AdminError> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true" | "") => Ok(true),
+            Some(other) => Err(AdminError::invalid(name, format!("{other:?}"), "true or false")),
+        }
+    }
+
+    /// A time: RFC 3339, a date in UTC, or whole seconds since 1970. `None` if it is absent.
+    pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, AdminError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let moment = rfc3339::parse_timestamp_or_date(text)
+            .ok_or_else(|| AdminError::invalid(name, format!("{text:?}"), EXPECTED_TIME))?;
+        Ok(Some(moment))
+    }
+
     /// The page size: 50 by default, at most 200.
     pub(super) fn page_limit(&self) -> Result<usize, AdminError> {
-        let Some(text) = self.get("limit") else { return Ok(50) };
-        let limit = text.parse().ok().filter(|limit| (1..=200).contains(limit));
-        limit.ok_or_else(|| AdminError::invalid("limit", format!("{text:?}"), "1 to 200"))
+        self.page_limit_within(50, 200)
+    }
+
+    /// The page size, with another default and maximum.
+    pub(super) fn page_limit_within(
+        &self,
+        default: usize,
+        max: usize,
+    ) -> Result<usize, AdminError> {
+        let Some(text) = self.get("limit") else { return Ok(default) };
+        let limit = text.parse().ok().filter(|limit| (1..=max).contains(limit));
+        limit
+            .ok_or_else(|| AdminError::invalid("limit", format!("{text:?}"), format!("1 to {max}")))
     }
 }
 

@@ -64,7 +64,10 @@ fn is_json(headers: &HeaderMap) -> bool {
     has_media_type(headers, &["application/json", "application/merge-patch+json"])
 }
 
-/// A timestamp in a request: whole seconds since the Unix epoch, or RFC 3339.
+/// The forms of a time in a request, for errors.
+pub(super) const EXPECTED_TIME: &str = "a time such as \"2026-01-31T09:00:00Z\", a date such as \"2026-01-31\" (in UTC), or whole seconds since 1970";
+
+/// A timestamp in a request: RFC 3339, a date in UTC, or whole seconds since the Unix epoch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FlexibleTimestamp(pub(super) Timestamp);
 
@@ -75,7 +78,7 @@ impl<'de> Deserialize<'de> for FlexibleTimestamp {
             type Value = FlexibleTimestamp;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("whole seconds since 1970 or a time such as \"2026-01-31T09:00:00Z\"")
+                f.write_str(EXPECTED_TIME)
             }
 
             fn visit_u64<E: Error>(self, seconds: u64) -> Result<FlexibleTimestamp, E> {
@@ -84,7 +87,7 @@ impl<'de> Deserialize<'de> for FlexibleTimestamp {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<FlexibleTimestamp, E> {
-                let moment = rfc3339::parse_timestamp(text).map(FlexibleTimestamp);
+                let moment = rfc3339::parse_timestamp_or_date(text).map(FlexibleTimestamp);
                 moment.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
             }
         }

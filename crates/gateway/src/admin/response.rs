@@ -1,6 +1,7 @@
 //! Responses of the admin API: a document, no content, or an error in OpenAI's shape.
 
-use config::Problems;
+use civil_time::{Timestamp, rfc3339};
+use config::{Problem, Problems};
 use http::header::CACHE_CONTROL;
 use http::{HeaderName, HeaderValue, StatusCode};
 use openai::{ErrorBody, ErrorObject};
@@ -51,6 +52,11 @@ impl AdminResponse {
     }
 }
 
+/// A time in responses: RFC 3339 in UTC, with milliseconds.
+pub(super) fn rfc3339_json(at: Timestamp) -> Value {
+    Value::String(rfc3339::format_timestamp(at))
+}
+
 /// Returns the description of the admin API (OpenAPI 3.1).
 pub(super) fn openapi() -> AdminResult {
     Ok(AdminResponse::from_json_text(OPENAPI.to_owned()))
@@ -89,6 +95,10 @@ impl AdminError {
 
     pub(super) fn with_member(self, name: &'static str, value: Value) -> Self {
         Self { extra_member: Some(Box::new((name, value))), ..self }
+    }
+
+    pub(super) fn with_param(self, param: &str) -> Self {
+        Self { param: Some(param.into()), ..self }
     }
 
     pub(super) fn with_status(self, status: StatusCode, code: &'static str) -> Self {
@@ -139,7 +149,7 @@ impl AdminError {
         // A syntax error has a position and no field.
         let named = |path: &&str| !path.is_empty() && !path.contains(' ');
         let param = problems.iter().map(|problem| problem.path.as_str()).find(named);
-        let param = param.map(Box::from);
+        let param = param.or_else(|| problems.iter().find_map(unknown_field)).map(Box::from);
         let message = problems.to_string().replace('\n', "; ");
         Self { param, ..Self::new(StatusCode::BAD_REQUEST, "invalid_request", message) }
     }
@@ -152,6 +162,12 @@ impl AdminError {
         let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
         Self { header: Some(("retry-after", "1".into())), ..failure }
     }
+}
+
+/// The field in a syntax error such as "the unknown field `notes`".
+fn unknown_field(problem: &Problem) -> Option<&str> {
+    let (_, rest) = problem.found.split_once("unknown field `")?;
+    rest.split_once('`').map(|(name, _)| name)
 }
 
 /// The host's own error text is not sent to operators.

@@ -17,16 +17,20 @@ pub(super) enum Action {
     ChangeConsumer,
     DeleteConsumer,
     ListKeys,
+    ReadKey,
     IssueKey,
     ChangeKey,
     RevokeKey,
+    ListLimits,
     ReadLimit,
+    ReadBalance,
     AdjustLimit,
     ReadConfig,
     PutConfig,
     ListVersions,
     ReadVersion,
     RestoreVersion,
+    FollowDeployed,
     Usage,
     Audit,
     Verdicts,
@@ -55,7 +59,7 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// All paths and methods.
-pub(super) const ROUTES: [AdminRoute; 28] = {
+pub(super) const ROUTES: [AdminRoute; 32] = {
     use Action as A;
     use config::Role::{Editor, Owner, Viewer};
     [
@@ -67,12 +71,16 @@ pub(super) const ROUTES: [AdminRoute; 28] = {
         route(Method::DELETE, "consumers/{consumer}", Editor, A::DeleteConsumer),
         route(Method::GET, "consumers/{consumer}/keys", Viewer, A::ListKeys),
         route(Method::POST, "consumers/{consumer}/keys", Editor, A::IssueKey),
+        route(Method::GET, "consumers/{consumer}/keys/{key}", Viewer, A::ReadKey),
         route(Method::PATCH, "consumers/{consumer}/keys/{key}", Editor, A::ChangeKey),
         route(Method::DELETE, "consumers/{consumer}/keys/{key}", Editor, A::RevokeKey),
-        route(Method::GET, "limits/{limit}/{value}", Viewer, A::ReadLimit),
+        route(Method::GET, "limits", Viewer, A::ListLimits),
+        route(Method::GET, "limits/{limit}", Viewer, A::ReadLimit),
+        route(Method::GET, "limits/{limit}/{value}", Viewer, A::ReadBalance),
         route(Method::POST, "limits/{limit}/{value}/adjust", Editor, A::AdjustLimit),
         route(Method::GET, "config", Viewer, A::ReadConfig),
         route(Method::PUT, "config", Owner, A::PutConfig),
+        route(Method::POST, "config/follow", Owner, A::FollowDeployed),
         route(Method::GET, "config/versions", Viewer, A::ListVersions),
         route(Method::GET, "config/versions/{version}", Viewer, A::ReadVersion),
         route(Method::POST, "config/versions/{version}/restore", Owner, A::RestoreVersion),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use civil_time::Timestamp;
-use civil_time::rfc3339::{self, Day};
+use civil_time::rfc3339::Day;
 use http::StatusCode;
 use ledger::{BookId, LedgerReply, Operation, UsageRow, UsageTotals};
 use serde_json::{Value, json};
@@ -13,10 +13,9 @@ use crate::host::{Host, futures};
 use crate::telemetry::usage::keys::{self, RETENTION_DAYS, SHARDS, UsageDimensions};
 
 use super::AdminRequest;
-use super::consumer::epoch_seconds;
 use super::limit::billionths_to_usd;
 use super::query::Query;
-use super::response::{AdminError, AdminResponse, AdminResult};
+use super::response::{AdminError, AdminResponse, AdminResult, rfc3339_json};
 
 /// Bound on rows, and thereby on an isolate's memory.
 const MAX_ROWS: usize = 10_000;
@@ -140,16 +139,9 @@ struct UsageQuery {
 
 impl UsageQuery {
     fn parse(query: &Query, now: Timestamp) -> Result<Self, AdminError> {
-        let moment = |name: &str| -> Result<Option<Timestamp>, AdminError> {
-            let Some(text) = query.get(name) else { return Ok(None) };
-            let expected = "whole seconds since 1970 or a time such as \"2026-01-31T09:00:00Z\"";
-            let moment = rfc3339::parse_timestamp(text)
-                .ok_or_else(|| AdminError::invalid(name, format!("{text:?}"), expected))?;
-            Ok(Some(moment))
-        };
-        let to = moment("to")?.unwrap_or(now);
+        let to = query.time("to")?.unwrap_or(now);
         let day_before = to.as_millis().saturating_sub(DAY.as_millis() as u64);
-        let from = moment("from")?.unwrap_or(Timestamp::from_millis(day_before));
+        let from = query.time("from")?.unwrap_or(Timestamp::from_millis(day_before));
         if from >= to {
             return Err(AdminError::invalid(
                 "from",
@@ -256,15 +248,15 @@ impl<'a> UsageTable<'a> {
         let names: Vec<&str> = by.iter().map(|dimension| dimension.name()).collect();
         let data = self.rows.iter().map(|((start, values), totals)| {
             let mut shown = totals_json(totals);
-            shown["start"] = epoch_seconds(*start);
+            shown["start"] = rfc3339_json(*start);
             for (name, value) in names.iter().zip(values) {
                 shown[*name] = json!(value);
             }
             shown
         });
         json!({
-            "from": epoch_seconds(*from),
-            "to": epoch_seconds(*to),
+            "from": rfc3339_json(*from),
+            "to": rfc3339_json(*to),
             "step": step.name(),
             "by": names,
             "data": data.collect::<Vec<Value>>(),

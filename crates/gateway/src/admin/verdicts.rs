@@ -1,6 +1,6 @@
 //! `GET /verdicts`: verdicts of guards, newest first.
 
-use civil_time::{Timestamp, rfc3339};
+use civil_time::Timestamp;
 use config::Role;
 use serde_json::{Value, json};
 
@@ -10,8 +10,7 @@ use crate::host::newest_first::MAX_TIMESTAMP_MILLIS;
 
 use super::AdminRequest;
 use super::pagination::read_page;
-use super::query::Query;
-use super::response::{AdminError, AdminResponse, AdminResult};
+use super::response::{AdminResponse, AdminResult, rfc3339_json};
 
 /// Names examined at most for one response; the cursor continues after them.
 const MAX_NAMES_READ: usize = 2_000;
@@ -23,7 +22,7 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
     let query = request
         .parse_query(&["consumer", "guard", "label", "result", "from", "to", "limit", "cursor"])?;
     let wanted = FILTERS.map(|name| query.get(name).map(key_part));
-    let (from, to) = (parse_moment(&query, "from")?, parse_moment(&query, "to")?);
+    let (from, to) = (query.time("from")?, query.time("to")?);
     let limit = query.page_limit()?;
     // Content of users needs a higher role than verdicts alone.
     let shows_content = request.operator.role >= Role::Editor;
@@ -55,8 +54,16 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
         };
         let Ok(mut verdict) = json::from_bytes::<Value>(&bytes) else { continue };
         verdict["id"] = json!(name.split('/').next());
-        if !shows_content && let Some(members) = verdict.as_object_mut() {
-            members.remove("content");
+        // The stored entry has other names.
+        if let Some(members) = verdict.as_object_mut() {
+            let millis = members.remove("at_ms").and_then(|at| at.as_u64());
+            let at = millis.map_or(at, Timestamp::from_millis);
+            members.insert("at".to_owned(), rfc3339_json(at));
+            let id = members.remove("request").unwrap_or_default();
+            members.insert("request_id".to_owned(), id);
+            if !shows_content {
+                members.remove("content");
+            }
         }
         verdicts.push(verdict);
     }
@@ -69,11 +76,4 @@ fn timestamp_of(name: &str) -> Timestamp {
     let left =
         name.split('-').next().and_then(|time| time.parse().ok()).unwrap_or(MAX_TIMESTAMP_MILLIS);
     Timestamp::from_millis(MAX_TIMESTAMP_MILLIS.saturating_sub(left))
-}
-
-fn parse_moment(query: &Query, name: &'static str) -> Result<Option<Timestamp>, AdminError> {
-    let Some(text) = query.get(name) else { return Ok(None) };
-    let expected = "whole seconds since 1970 or a time such as \"2026-01-31T09:00:00Z\"";
-    let wrong = || AdminError::invalid(name, format!("{text:?}"), expected);
-    rfc3339::parse_timestamp(text).map(Some).ok_or_else(wrong)
 }

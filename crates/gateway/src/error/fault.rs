@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::record::Attempt;
 
+use super::limit_exceeded::format_wait;
 use super::{ApiError, ErrorShape, Fault, SERVER_ERROR, UPSTREAM_ERROR};
 
 impl Fault {
@@ -32,8 +33,9 @@ impl Fault {
                     StatusCode::TOO_MANY_REQUESTS,
                     "upstream_rate_limited",
                     format!(
-                        "The rate limit of the upstream is reached: {}. Try again in {retry_after}s.",
-                        AttemptList(attempts)
+                        "The rate limit of the upstream is reached: {}. Try again in {}.",
+                        AttemptList(attempts),
+                        format_wait(*retry_after)
                     ),
                 )
             },
@@ -62,7 +64,10 @@ impl Fault {
                 ..plain(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "no_healthy_upstream",
-                    format!("All upstreams for this model are cooling down after failures. Try again in {retry_after}s."),
+                    format!(
+                        "All upstreams for this model are cooling down after failures. Try again in {}.",
+                        format_wait(*retry_after)
+                    ),
                 )
             },
             Self::NoProviderKey => ApiError {
@@ -79,7 +84,7 @@ impl Fault {
                 ..plain(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "ledger_unavailable",
-                    "A limit of this API key cannot be checked: the ledger is unavailable. Try again in 5s.".to_owned(),
+                    "A limit of this API key cannot be checked: the ledger is unavailable. Try again in 5 s.".to_owned(),
                 )
             },
             Self::GuardUnavailable => ApiError {
@@ -88,7 +93,7 @@ impl Fault {
                 ..plain(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "guard_unavailable",
-                    "A guard that must check this request is unavailable. Try again in 5s.".to_owned(),
+                    "A guard that must check this request is unavailable. Try again in 5 s.".to_owned(),
                 )
             },
             Self::Overloaded => ApiError {
@@ -97,7 +102,7 @@ impl Fault {
                 ..plain(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "overloaded",
-                    "The gateway is busy with the bodies of other requests. Try again in 2s.".to_owned(),
+                    "The gateway is busy with the bodies of other requests. Try again in 2 s.".to_owned(),
                 )
             },
             Self::AuthenticationUnavailable => ApiError {
@@ -106,7 +111,7 @@ impl Fault {
                 ..plain(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "authentication_unavailable",
-                    "The API key cannot be checked: the key store or the token issuer is unavailable. Try again in 5s.".to_owned(),
+                    "The API key cannot be checked: the key store or the token issuer is unavailable. Try again in 5 s.".to_owned(),
                 )
             },
         }

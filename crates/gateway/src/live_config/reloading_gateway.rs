@@ -42,8 +42,8 @@ pub struct ReloadingGateway {
     store_unavailable: Cell<bool>,
     /// The newest version known to be in the store's polled copy.
     published_version: Cell<u64>,
-    /// ETag of a document that cannot be served here, which is logged once.
-    rejected_document: RefCell<Option<String>>,
+    /// ETag and problems of a document that cannot be served here, which is logged once.
+    rejected_document: RefCell<Option<(String, Problems)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +85,13 @@ impl ReloadingGateway {
     /// The version that is served here; `None` if there is none.
     pub fn version(&self) -> Option<VersionInfo> {
         self.current.borrow().as_ref().map(|open| open.version.clone())
+    }
+
+    /// The problems for which a version cannot be served here; `None` if it was not refused.
+    pub(crate) fn problems(&self, version: &VersionInfo) -> Option<Problems> {
+        let rejected = self.rejected_document.borrow();
+        let (tag, problems) = rejected.as_ref()?;
+        (*tag == version.etag()).then(|| problems.clone())
     }
 
     fn refresh_due(&self, now: Timestamp) -> Refresh {
@@ -248,14 +255,16 @@ impl ReloadingGateway {
     /// Logs the problems of a document, once.
     fn reject<P: Host>(&self, host: &P, version: &VersionInfo, problems: &Problems) {
         let tag = version.etag();
-        if self.rejected_document.borrow().as_ref() == Some(&tag) {
+        let is_known =
+            self.rejected_document.borrow().as_ref().is_some_and(|(known, _)| *known == tag);
+        if is_known {
             return;
         }
         host.warn(&format!(
             "Version {} of the configuration cannot be served here:\n{problems}",
             version.version
         ));
-        *self.rejected_document.borrow_mut() = Some(tag);
+        *self.rejected_document.borrow_mut() = Some((tag, problems.clone()));
     }
 
     /// Replaces the gateway unless its version is as new.

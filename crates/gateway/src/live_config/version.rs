@@ -23,9 +23,13 @@ pub struct VersionInfo {
     pub at: Timestamp,
     /// Name of the operator who committed it.
     pub by: String,
-    /// Note of a restored version, which names its source.
+    /// The operator's note; a restored version's names its source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Whether the deployed document of each build is in force, in place of the stored one. `hash` is then
+    /// that of the document at the time of the commit; in the version in force, of the present one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub follows: bool,
     /// Random text that separates concurrent attempts at one number.
     pub nonce: String,
     /// Nonce of the previous version.
@@ -42,9 +46,15 @@ impl VersionInfo {
             at: Timestamp::default(),
             by: String::new(),
             note: None,
+            follows: false,
             nonce: String::new(),
             previous: String::new(),
         }
+    }
+
+    /// Whether the deployed document is in force, not one that was put.
+    pub fn is_deployed(&self) -> bool {
+        self.version == 0 || self.follows
     }
 
     /// The value of `ETag` and `If-Match` without quotes: the number and the first digits of the hash.

@@ -57,26 +57,40 @@ impl<P: Host> VersionStore<'_, P> {
         if register.number == 0 {
             return Ok(VersionInfo::deployed(&self.0.document().await?));
         }
-        json::from_text(&register.text).map_err(corrupt)
+        let mut info: VersionInfo = json::from_text(&register.text).map_err(corrupt)?;
+        if info.follows {
+            info.hash = document_hash(&self.0.document().await?);
+        }
+        Ok(info)
     }
 
-    /// The copy that isolates poll; `None` if no document was ever put. It may be stale.
+    /// The copy that isolates poll, with the deployed document if the version follows it; `None` if no
+    /// document was ever put. It may be stale.
     pub(crate) async fn current(&self) -> Result<Option<(VersionInfo, String)>, HostError> {
         let Some(bytes) = self.0.get(CURRENT_KEY).await? else { return Ok(None) };
         let text = str::from_utf8(&bytes).map_err(corrupt)?;
         let (info, document) =
             text.split_once('\n').ok_or_else(|| corrupt("no line break after the metadata"))?;
-        let info: VersionInfo = json::from_text(info).map_err(corrupt)?;
+        let mut info: VersionInfo = json::from_text(info).map_err(corrupt)?;
         if document_hash(document) != info.hash {
             return Err(corrupt("the document does not match its hash"));
+        }
+        if info.follows {
+            let deployed = self.0.document().await?.into_owned();
+            info.hash = document_hash(&deployed);
+            return Ok(Some((info, deployed)));
         }
         Ok(Some((info, document.to_owned())))
     }
 
     /// The document of a version; `None` if the store does not show it yet.
     pub(crate) async fn document(&self, info: &VersionInfo) -> Result<Option<String>, HostError> {
-        if info.version == 0 {
-            return Ok(Some(self.0.document().await?.into_owned()));
+        if info.is_deployed() {
+            let deployed = self.0.document().await?;
+            // An earlier version that followed has the document of its time in the store.
+            if info.version == 0 || document_hash(&deployed) == info.hash {
+                return Ok(Some(deployed.into_owned()));
+            }
         }
         let document = self.0.get(&info.document_key()).await?;
         document.map(to_text).transpose()

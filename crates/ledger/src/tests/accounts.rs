@@ -145,7 +145,7 @@ fn adjust_changes_what_is_left() {
     reserve(&mut book, 0, 1, HOUR, vec![hold("a", rule, 90)]);
     let adjust = |book: &mut Book, change| {
         let account = "a".to_owned();
-        match book.apply(at(0), &Operation::Adjust { account, rule, change }) {
+        match book.apply(at(0), &Operation::Adjust { account, rule, change, until: None }) {
             LedgerReply::Balances(balances) => balances[0].left(),
             other => panic!("{other:?}"),
         }
@@ -155,6 +155,80 @@ fn adjust_changes_what_is_left() {
     assert_eq!(adjust(&mut book, BalanceChange::By(-100)), 0);
     assert_eq!(adjust(&mut book, BalanceChange::Left(0)), 0);
     assert_eq!(adjust(&mut book, BalanceChange::By(5)), 5);
+}
+
+/// Adjusts the account `a`; returns its maximum before and after.
+fn adjust_until(
+    book: &mut Book,
+    now: u64,
+    rule: crate::Rule,
+    change: BalanceChange,
+    until: Option<u64>,
+) -> (u64, u64) {
+    let account = "a".to_owned();
+    let operation = Operation::Adjust { account, rule, change, until: until.map(at) };
+    match book.apply(at(now), &operation) {
+        LedgerReply::Balances(balances) => (balances[1].max, balances[0].max),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn finding_8_temporary_adjustment_ends_with_its_period() {
+    const DAY: u64 = 24 * HOUR;
+    let today = rule(20, Window::Fixed(at(0), at(DAY)));
+    let tomorrow = rule(20, Window::Fixed(at(DAY), at(2 * DAY)));
+    let mut book = Book::default();
+    reserve(&mut book, 0, 1, HOUR, vec![hold("a", today, 15)]);
+    assert_eq!(adjust_until(&mut book, 1, today, BalanceChange::By(5), Some(DAY)), (20, 25));
+    assert_eq!(adjust_until(&mut book, 1, today, BalanceChange::By(2), None), (25, 27));
+    // `left` counts what was adjusted before.
+    assert_eq!(adjust_until(&mut book, 2, today, BalanceChange::Left(0), Some(DAY)), (27, 15));
+    assert_eq!(balance(&mut book, 3, today).left(), 0);
+    let mut book = Book::from_bytes(&book.to_bytes()).expect("stored bytes are valid");
+    assert_eq!(balance(&mut book, DAY - 1, today).max, 15);
+    assert_eq!(balance(&mut book, DAY, tomorrow).max, 22, "only the permanent part is left");
+    // The opposite adjustment leaves nothing.
+    assert_eq!(adjust_until(&mut book, DAY, tomorrow, BalanceChange::By(-2), None), (22, 20));
+    assert!(book.is_empty());
+    // An adjustment with an end does not keep the book.
+    adjust_until(&mut book, DAY, tomorrow, BalanceChange::By(5), Some(2 * DAY));
+    assert_eq!(book.ends_at(), Some(at(2 * DAY)));
+    book.sweep(at(2 * DAY));
+    assert!(book.is_empty());
+}
+
+#[test]
+fn denied_reservation_waits_for_the_end_of_a_lowered_maximum() {
+    let rule = rule(20, Window::Total);
+    let mut book = Book::default();
+    reserve(&mut book, 0, 1, HOUR, vec![hold("a", rule, 10)]);
+    assert_eq!(adjust_until(&mut book, 0, rule, BalanceChange::Left(0), Some(5_000)), (20, 10));
+    let operation = Operation::Reserve { id: 2, until: at(HOUR), holds: vec![hold("a", rule, 3)] };
+    match book.apply(at(1_000), &operation) {
+        LedgerReply::Denied(denied) => assert_eq!(denied.wait, Some(2_000), "a retry, as always"),
+        other => panic!("{other:?}"),
+    }
+    let operation = Operation::Reserve { id: 2, until: at(HOUR), holds: vec![hold("a", rule, 11)] };
+    match book.apply(at(1_000), &operation) {
+        LedgerReply::Denied(denied) => assert_eq!(denied.wait, Some(4_000)),
+        other => panic!("{other:?}"),
+    }
+    reserve(&mut book, 5_000, 3, HOUR, vec![hold("a", rule, 10)]);
+}
+
+#[test]
+fn adjustments_with_different_ends_are_bounded() {
+    let rule = rule(20, Window::Total);
+    let mut book = Book::default();
+    for until in 1..=32 {
+        adjust_until(&mut book, 0, rule, BalanceChange::By(1), Some(until));
+    }
+    let change = BalanceChange::By(1);
+    let adjust = |until| Operation::Adjust { account: "a".to_owned(), rule, change, until };
+    assert!(matches!(book.apply(at(0), &adjust(Some(at(40)))), LedgerReply::Denied(_)));
+    assert!(matches!(book.apply(at(0), &adjust(Some(at(32)))), LedgerReply::Balances(_)));
+    assert!(matches!(book.apply(at(1), &adjust(Some(at(40)))), LedgerReply::Balances(_)));
 }
 
 #[test]

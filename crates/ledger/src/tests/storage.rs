@@ -52,6 +52,15 @@ fn register_is_replaced_only_by_a_writer_with_its_number() {
 }
 
 #[test]
+fn adjustment_stored_by_an_earlier_version_is_read() {
+    let stored = br#"{"a":{"account":{"spent":{"total":3},"extra":5}}}"#;
+    let mut book = Book::from_bytes(stored).expect("stored bytes are valid");
+    let balance = balance(&mut book, 0, rule(10, Window::Total));
+    assert_eq!((balance.max, balance.used), (15, 3));
+    assert_eq!(book.to_bytes(), stored);
+}
+
+#[test]
 fn book_ends_when_its_last_amount_does() {
     let ends_at = |window, until| {
         let mut book = Book::default();
@@ -72,7 +81,8 @@ fn book_ends_when_its_last_amount_does() {
 #[test]
 fn book_with_a_register_or_an_adjustment_does_not_end() {
     let rule = rule(10, Window::Sliding(1_000));
-    let adjust = Operation::Adjust { account: "a".to_owned(), rule, change: BalanceChange::By(1) };
+    let account = "a".to_owned();
+    let adjust = Operation::Adjust { account, rule, change: BalanceChange::By(1), until: None };
     let text = "one".to_owned();
     let exchange = Operation::Exchange { register: "r".to_owned(), after: 0, text };
     for operation in [adjust, exchange] {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use civil_time::rfc3339;
 use serde_json::Value;
 use sim::world::Received;
 
@@ -100,8 +101,9 @@ impl Simulation {
             let text = |it: &str| row[it].as_str().expect("text").to_owned();
             let dimensions: Vec<String> =
                 by.split(',').filter(|it| !it.is_empty()).map(text).collect();
+            let start = row["start"].as_str().and_then(rfc3339::parse_timestamp);
             let key = (
-                row["start"].as_u64().expect("a moment"),
+                start.expect("a moment").as_millis() / 1_000,
                 dimensions.iter().map(String::as_str).collect(),
             );
             let some = expected.get(&key).unwrap_or_else(|| panic!("{step} {by}: {row}"));

@@ -19,7 +19,7 @@ pub(super) struct Local {
 impl Local {
     /// Reads a file: JSON if its name ends in `.json`, else TOML.
     pub(super) fn read(file: &Path) -> anyhow::Result<Self> {
-        let document = Document::read(file)?;
+        let document = Document::read(file, "config put FILE")?;
         let is_json = file.extension().is_some_and(|extension| extension == "json");
         let json = if is_json {
             document.text.clone()

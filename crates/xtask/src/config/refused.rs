@@ -1,4 +1,4 @@
-//! Error for a rejection, which has an exit code of its own.
+//! Errors that have exit codes of their own.
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
@@ -14,3 +14,15 @@ impl Display for Refused {
 }
 
 impl Error for Refused {}
+
+/// Arguments that cannot be used, such as a file that does not exist.
+#[derive(Debug)]
+pub(super) struct Misused(pub(super) String);
+
+impl Display for Misused {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Misused {}

@@ -53,7 +53,13 @@ impl Remote {
 
     /// Reads the document in force and its ETag.
     pub(super) fn document(&self) -> anyhow::Result<(Value, String)> {
-        let answer = self.request("GET", "config", None, None)?;
+        let (mut answer, tag) = self.configuration()?;
+        Ok((answer["document"].take(), tag))
+    }
+
+    /// Reads the version in force with its document, and the ETag.
+    pub(super) fn configuration(&self) -> anyhow::Result<(Value, String)> {
+        let answer = self.request("GET", "config?status=true", None, None)?;
         let tag = answer.tag.clone();
         Ok((answer.done(None)?, tag))
     }
@@ -111,6 +117,11 @@ fn parse_answer(text: &str) -> anyhow::Result<AdminAnswer> {
 }
 
 impl AdminAnswer {
+    /// Whether the operator's role is too low.
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.status == 403
+    }
+
     /// Returns the body of a successful response. The error shows problems with their place in
     /// `file`.
     pub(super) fn done(self, file: Option<&Local>) -> anyhow::Result<Value> {
@@ -134,6 +145,7 @@ impl AdminAnswer {
                 }
                 bail!(Refused(if lines.is_empty() { message.to_owned() } else { lines }))
             }
+            401 => bail!("the gateway refuses the admin token: {message}"),
             status => bail!("status {status}: {message}"),
         }
     }
@@ -145,7 +157,8 @@ struct TempFile(PathBuf);
 impl TempFile {
     fn write(text: &str) -> anyhow::Result<Self> {
         let file = Self(std::env::temp_dir().join(format!("serin-config-{}", std::process::id())));
-        std::fs::write(&file.0, text).context("cannot write a temporary file")?;
+        std::fs::write(&file.0, text)
+            .with_context(|| format!("cannot write {}", file.0.display()))?;
         Ok(file)
     }
 }

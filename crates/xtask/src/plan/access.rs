@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Write as _};
 
-use civil_time::zone::Zone;
 use config::{
     By, Config, IssuerKeys, Limit, Measure, OnError, ParameterRule, Period, Permissions, Price,
     PriceTier, Quota, Role, UnknownSubjects,
@@ -170,14 +169,12 @@ fn describe_quota(quota: &Quota) -> String {
         Measure::Requests => format!("{} requests", quota.max),
         Measure::Cost => format!("{} USD", decimal(quota.max, 9)),
     };
-    // A parsed zone does not contain its name.
-    let calendar = |zone| if zone == Zone::UTC { "UTC" } else { "of its time zone" };
     let per = match quota.per {
         Period::Second => "a second".to_owned(),
         Period::Minute => "a minute".to_owned(),
         Period::Hour => "an hour".to_owned(),
-        Period::Day(zone) => format!("a day ({})", calendar(zone)),
-        Period::Month(zone) => format!("a month ({})", calendar(zone)),
+        Period::Day(zone) => format!("a day ({})", zone.name()),
+        Period::Month(zone) => format!("a month ({})", zone.name()),
         Period::Total => "in total".to_owned(),
     };
     format!("{much} {per}")
@@ -225,7 +222,7 @@ the consumer is azp; unknown subjects are refused
   inline                   inline keys; the consumer is sub
 
 Limits
-  everybody  100 requests a second and 12.5 USD a month (of its time zone) for \
+  everybody  100 requests a second and 12.5 USD a month (Asia/Shanghai) for \
 all callers together, every route
              kept in all:everybody, 1024 tokens reserved if no maximum is set, \
 fails closed without the ledger

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use imports::Crate;
 
 /// The crates of the product and of its tools, each above everything that it may depend on.
-const CRATES: [&[&str]; 11] = [
+const CRATES: [&[&str]; 12] = [
     &["civil-time", "secret"],
     &["json"],
     &["openai", "jwt", "ledger"],
+    &["protocol"],
     &["guards"],
     &["config"],
     &["gateway", "memory-host"],

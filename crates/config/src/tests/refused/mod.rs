@@ -56,7 +56,7 @@ fn assert_refused_in_provider(fields: &str, expected: &[(&str, &str, &str)]) {
 #[test]
 fn document_of_wrong_shape_is_refused() {
     assert_refused("[server", &[("line 1, column 8", "", "")]);
-    assert_refused("a = 1\na = 2", &[("line 2, column 1", "duplicate key", "")]);
+    assert_refused("a = 1\na = 2", &[("line 2, column 1", "the key `a` twice", "once")]);
     assert_refused("[servr]", &[("servr", "the unknown field `servr`", "did you mean server?")]);
     assert_refused(
         "[server]\nmax_bdy = \"1\"",
@@ -66,9 +66,18 @@ fn document_of_wrong_shape_is_refused() {
     assert_refused("[auth]\nrequired = \"yes\"", &[("auth.required", "a string", "true or false")]);
     assert_refused(
         "[[routes]]\nmodels = [\"m\"]",
-        &[("routes[0]", "no field `id`", "the field `id`")],
+        &[
+            ("routes[0]", "no field `id`", "the field `id`"),
+            ("routes[0]", "no field `targets`", "the field `targets`"),
+        ],
     );
-    assert_refused("[routes]\nid = \"a\"", &[("routes", "a table", "a list")]);
+    assert_refused(
+        "[routes]\nid = \"a\"\nmodels = [\"m\"]",
+        &[
+            ("routes", "a table", "a list: `[[routes]]` instead of `[routes]`"),
+            ("routes[0]", "no field `targets`", "the field `targets`"),
+        ],
+    );
     assert_refused_in_route(
         "models = [\"m\"]\ntargets = [{ provider = \"openai\", weight = -1 }]",
         &[("routes[0].targets[0].weight", "the integer `-1`", "a whole number")],
@@ -150,6 +159,13 @@ fn json_problem_has_line_and_column() {
         "did you mean server?",
     );
     check("{}x", "line 1, column 3", "trailing characters", "valid JSON");
+    for toml in ["[[providers]]\nid = 1", "# a comment", "[server]\n", "max_body = 1"] {
+        let error = serde_json::from_str::<serde_json::Value>(toml).expect_err("it is TOML");
+        let message = crate::Problems::from_json(error).to_string();
+        let expected =
+            "found a text that is not JSON, expected JSON; `cargo xtask config put FILE`";
+        assert!(message.contains(expected), "{message}");
+    }
     check("[]", "line 1, column 1", "a list", "a table");
     check("{\"auth\":[true]}", "line 1, column 8", "a list", "a table");
     check("{\"auth\":{\"required\":1}}", "line 1, column 21", "a number", "true or false");

@@ -10,8 +10,8 @@ fn provider_invalid_values_are_refused() {
         &[("providers[0].id", "\"opnai\" and no `kind`", "did you mean openai?")],
     );
     assert_refused_in_provider(
-        "id = \"a\"\nkind = \"claude\"",
-        &[("providers[0].kind", "\"claude\"", "openai, azure, deepseek")],
+        "id = \"a\"\nkind = \"unknown\"",
+        &[("providers[0].kind", "\"unknown\"", "openai, azure, deepseek")],
     );
     assert_refused_in_provider(
         "id = \"groq\"",

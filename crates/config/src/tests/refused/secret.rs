@@ -45,10 +45,15 @@ fn secret_in_clear_is_refused_and_not_repeated() {
 
 #[test]
 fn secret_without_usable_value_is_refused() {
-    for (value, found) in [
-        (None, "the secret KEY_A, which is not set"),
-        (Some(" "), "the secret KEY_A, which is empty"),
-        (Some("hid\nden"), "the secret KEY_A, whose value has characters that no header can hold"),
+    let where_to_set = "a value in a Worker secret, in a Spin variable (lower case), or on this machine in .dev.vars";
+    for (value, found, expected) in [
+        (None, "the secret KEY_A, which is not set", where_to_set),
+        (Some(" "), "the secret KEY_A, which is empty", where_to_set),
+        (
+            Some("hid\nden"),
+            "the secret KEY_A, whose value has characters that no header can hold",
+            "a value of visible characters on one line",
+        ),
     ] {
         let text = "[[consumers]]\nid = \"a\"\nkeys = [\"secret:KEY_A\"]";
         let problems = author::from_toml(text, &|_| value.map(Secret::new))
@@ -56,7 +61,7 @@ fn secret_without_usable_value_is_refused() {
         let problem = problems.iter().next().expect("there is a problem");
         assert_eq!(problem.path, "consumers[0].keys[0]");
         assert_eq!(problem.found, found);
-        assert_eq!(problem.expected, "a value for the secret KEY_A");
+        assert_eq!(problem.expected, expected);
     }
 }
 

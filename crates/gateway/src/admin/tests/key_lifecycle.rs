@@ -45,6 +45,12 @@ fn epoch_seconds(fixture: &Fixture) -> u64 {
     fixture.fake.now().as_millis() / 1_000
 }
 
+/// The form in answers of a time some seconds from now, at the beginning of its second.
+fn seconds_later(fixture: &Fixture, seconds: u64) -> String {
+    let millis = (epoch_seconds(fixture) + seconds) * 1_000;
+    civil_time::rfc3339::format_timestamp(civil_time::Timestamp::from_millis(millis))
+}
+
 #[test]
 fn created_consumer_is_shown_and_listed() {
     let fixture = Fixture::new();
@@ -57,7 +63,7 @@ fn created_consumer_is_shown_and_listed() {
     assert_eq!(made.headers["x-request-id"], "req_1");
     let umbrella = json!({
         "id": "umbrella", "group": "gold", "routes": ["chat"],
-        "source": "admin", "created_at": epoch_seconds(&fixture), "created_by": "admin",
+        "source": "admin", "created_at": seconds_later(&fixture, 0), "created_by": "admin",
     });
     assert_eq!(made.body, umbrella);
     assert_eq!(fixture.assert_status("GET consumers/umbrella", "", 200), umbrella);
@@ -77,7 +83,7 @@ fn issued_and_adopted_keys_work() {
     let adopted = fixture.assert_status("POST consumers/umbrella/keys", &body, 201);
     assert_eq!(adopted["key"], json!(null));
     assert_eq!(adopted["adopted"], true);
-    assert_eq!(adopted["expires_at"], epoch_seconds(&fixture) + 3_600);
+    assert_eq!(adopted["expires_at"], seconds_later(&fixture, 3_600));
     assert_eq!(fixture.owner_of(ADOPTED).as_deref(), Some("umbrella"));
 }
 
@@ -99,7 +105,10 @@ fn key_works_until_its_expiry_is_changed() {
     let path = adopt(&fixture, "umbrella");
     let at = epoch_seconds(&fixture);
     let soon = format!(r#"{{"expires_at":{},"note":"soon over"}}"#, at + 60);
-    assert_eq!(fixture.assert_status(&format!("PATCH {path}"), &soon, 200)["expires_at"], at + 60);
+    assert_eq!(
+        fixture.assert_status(&format!("PATCH {path}"), &soon, 200)["expires_at"],
+        seconds_later(&fixture, 60)
+    );
     fixture.fake.advance(Duration::from_secs(60));
     assert_eq!(fixture.owner_of(ADOPTED), None);
     let never = fixture.assert_status(&format!("PATCH {path}"), r#"{"expires_at":null}"#, 200);
@@ -213,9 +222,10 @@ fn audit_entry_names_operator_action_time_and_address() {
     assert_eq!(audit["data"][0]["action"], "limit.adjust");
     let mut entry = audit["data"][1].clone();
     entry["id"] = json!(null);
+    let before = civil_time::Timestamp::from_millis(fixture.fake.now().as_millis() - 1_000);
     let expected = json!({
-        "id": null, "at": fixture.fake.now().as_millis() / 1_000 - 1, "by": "admin", "role": "owner",
-        "action": "consumer.change", "target": "consumer/umbrella", "from": "203.0.113.7",
+        "id": null, "at": civil_time::rfc3339::format_timestamp(before), "by": "admin", "role": "owner",
+        "action": "consumer.change", "target": "consumer/umbrella", "address": "203.0.113.7",
         "request_id": "req_1", "detail": { "fields": ["group"] },
     });
     assert_eq!(entry, expected);
@@ -231,6 +241,76 @@ fn audit_entry_names_operator_action_time_and_address() {
     let path = format!("GET audit?target=consumer/umbrella&limit=5&cursor={cursor}");
     assert_eq!(fixture.assert_status(&path, "", 200)["data"].as_array().map(Vec::len), Some(1));
     assert_eq!(fixture.assert_status("GET audit?target=consumer/umb", "", 200)["data"], json!([]));
+}
+
+#[test]
+fn finding_42_audit_is_filtered_by_action_operator_and_time() {
+    let fixture = Fixture::new();
+    fixture.assert_status("POST consumers", r#"{"id":"umbrella"}"#, 201);
+    let first = fixture.fake.now();
+    fixture.fake.advance(Duration::from_secs(60));
+    fixture.assert_status("PATCH consumers/umbrella", r#"{"group":"gold"}"#, 200);
+    let between = civil_time::rfc3339::format_timestamp(first + Duration::from_secs(30));
+    for (query, expected) in [
+        ("action=consumer.create".to_owned(), &["consumer.create"][..]),
+        ("by=admin".to_owned(), &["consumer.change", "consumer.create"]),
+        ("by=eve".to_owned(), &[]),
+        (format!("from={between}"), &["consumer.change"]),
+        (format!("to={between}"), &["consumer.create"]),
+        ("from=2001-01-01&to=2002-01-01".to_owned(), &[]),
+    ] {
+        let audit = fixture.assert_status(&format!("GET audit?{query}"), "", 200);
+        let entries = audit["data"].as_array().expect("a list").iter();
+        let actions: Vec<&str> = entries.filter_map(|entry| entry["action"].as_str()).collect();
+        assert_eq!(actions, expected, "{query}");
+    }
+    fixture.assert_refused("GET audit?from=yesterday", "", 400, "invalid_request");
+}
+
+#[test]
+fn finding_9_page_size_counts_configured_consumers() {
+    let fixture = Fixture::new();
+    let one = fixture.assert_status("GET consumers?limit=1", "", 200);
+    assert_eq!((&one["data"][0]["id"], &one["cursor"]), (&json!("acme"), &json!(null)));
+    fixture.assert_status("POST consumers", r#"{"id":"aaa"}"#, 201);
+    let one = fixture.assert_status("GET consumers?limit=1", "", 200);
+    assert_eq!(one["data"].as_array().map(Vec::len), Some(1));
+    assert_eq!(one["cursor"], "=acme");
+    let rest = fixture.assert_status("GET consumers?limit=1&cursor==acme", "", 200);
+    assert_eq!((&rest["data"][0]["id"], &rest["cursor"]), (&json!("aaa"), &json!(null)));
+}
+
+#[test]
+fn finding_40_key_can_be_read_by_itself() {
+    let fixture = fixture();
+    let body = r#"{"expires_at":"2101-01-01","note":"laptop"}"#;
+    let issued = fixture.assert_status("POST consumers/acme/keys", body, 201);
+    let path = format!("consumers/acme/keys/{}", issued["id"].as_str().expect("an id"));
+    let read = fixture.assert_status(&format!("GET {path}"), "", 200);
+    let mut expected = issued;
+    expected.as_object_mut().expect("an object").remove("key");
+    assert_eq!(read, expected);
+    assert_eq!((&read["status"], &read["note"]), (&json!("active"), &json!("laptop")));
+    // Finding 38: a date is accepted, and times have milliseconds.
+    assert_eq!(read["expires_at"], "2101-01-01T00:00:00.000Z");
+    fixture.assert_refused("GET consumers/acme/keys/key_x", "", 404, "key_not_found");
+    let soon = fixture.fake.now() + Duration::from_secs(5);
+    let body = format!(r#"{{"expires_at":"{}"}}"#, civil_time::rfc3339::format_timestamp(soon));
+    fixture.assert_status(&format!("PATCH {path}"), &body, 200);
+    fixture.fake.advance(Duration::from_secs(5));
+    assert_eq!(fixture.assert_status(&format!("GET {path}"), "", 200)["status"], "expired");
+}
+
+#[test]
+fn finding_43_refused_key_names_its_length() {
+    let error = fixture().assert_refused(
+        "POST consumers/acme/keys",
+        r#"{"key":"web-key"}"#,
+        400,
+        "invalid_request",
+    );
+    let message = error["message"].as_str().expect("a sentence");
+    assert!(message.contains("a key of 7 characters"), "{message}");
 }
 
 #[test]

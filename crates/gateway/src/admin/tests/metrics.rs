@@ -214,7 +214,7 @@ fn consumers_beyond_the_bound_are_counted_as_other() {
     assert_eq!(named.len(), 3, "{named:?}");
     assert_eq!((count("a"), count("b"), count("other")), (Some("2"), Some("2"), Some("4")));
     // Usage still separates them.
-    let usage = fixture.assert_status("GET usage?by=consumer&to=2026-01-02", "", 400);
+    let usage = fixture.assert_status("GET usage?by=consumer&to=2026-01-32", "", 400);
     assert_eq!(usage["error"]["param"], "to");
     let usage = fixture.assert_status("GET usage?by=consumer&to=2026-01-01T01:00:00Z", "", 200);
     assert_eq!(usage["data"].as_array().map(Vec::len), Some(4));

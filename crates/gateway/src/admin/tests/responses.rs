@@ -18,7 +18,7 @@ fn unknown_paths_and_methods_are_refused() {
         "GET config/",
         "PUT config/versions/1/restore/x",
         "GET ",
-        "GET limits/all",
+        "GET limits/",
         "GET consumers/%zz",
     ] {
         fixture.assert_refused(line, "", 404, "unknown_url");
@@ -27,7 +27,7 @@ fn unknown_paths_and_methods_are_refused() {
         ("PUT consumers", "GET, POST"),
         ("PATCH config", "GET, PUT"),
         ("POST consumers/acme", "GET, PATCH, DELETE"),
-        ("GET consumers/acme/keys/key_1", "PATCH, DELETE"),
+        ("POST consumers/acme/keys/key_1", "GET, PATCH, DELETE"),
         ("GET limits/all/_/adjust", "POST"),
         ("HEAD usage", "GET"),
     ] {

@@ -98,7 +98,7 @@ fn conversations_are_listed_shown_and_deleted() {
     assert_eq!(list, json!({ "data": [{ "session": digest }], "cursor": null }));
     let expected = json!({
         "consumer": "acme", "session": digest,
-        "turns": [{ "at": 1_767_225_600, "question": { "role": "user", "content": "Hi" }, "answer": "Hello" }],
+        "turns": [{ "at": "2026-01-01T00:00:00.000Z", "question": { "role": "user", "content": "Hi" }, "answer": "Hello" }],
     });
     assert_eq!(fixture.assert_status("GET history/acme/a%2Fb", "", 200), expected);
     assert_eq!(fixture.assert_status(&format!("GET history/acme/{digest}"), "", 200), expected);

@@ -74,13 +74,19 @@ fn rows(answer: &Value, names: &[&str]) -> Vec<Value> {
     data.iter().map(row).collect()
 }
 
+/// A time in responses, from seconds since 1970.
+fn at(seconds: u64) -> String {
+    civil_time::rfc3339::format_timestamp(civil_time::Timestamp::from_millis(seconds * 1_000))
+}
+
 #[test]
 fn usage_without_step_is_one_total() {
     let fixture = fixture();
     let answer = fixture.assert_status("GET usage", "", 200);
     let start = 1_767_225_600 + 8 * 3_600;
+    let (end, start) = (at(start + 24 * 3_600 + 1_800), at(start));
     let expected = json!({
-        "from": start, "to": start + 24 * 3_600 + 1_800, "step": "total", "by": [],
+        "from": start, "to": end, "step": "total", "by": [],
         "data": [{
             "start": start, "requests": 8, "failed": 4, "limited": 0, "estimated": 0,
             "cache_hits": 4, "guard_blocks": 0,
@@ -97,7 +103,7 @@ fn usage_without_step_is_one_total() {
 #[test]
 fn usage_is_grouped_by_hour_day_and_dimensions() {
     let fixture = fixture();
-    let (nine, ten, midnight) = (1_767_258_000, 1_767_261_600, 1_767_312_000);
+    let [nine, ten, midnight] = [1_767_258_000, 1_767_261_600, 1_767_312_000].map(at);
     let hours = fixture.assert_status("GET usage?step=hour&by=consumer,model", "", 200);
     let expected = [
         json!([nine, "acme", "gpt-4o", 4]),
@@ -106,7 +112,7 @@ fn usage_is_grouped_by_hour_day_and_dimensions() {
     ];
     assert_eq!(rows(&hours, &["consumer", "model"]), expected);
     let days = fixture.assert_status("GET usage?step=day&by=route,group", "", 200);
-    let first_day = 1_767_225_600;
+    let first_day = at(1_767_225_600);
     let expected = [json!([first_day, "chat", "", 6]), json!([midnight, "chat", "", 2])];
     assert_eq!(rows(&days, &["route", "group"]), expected);
     let path = "GET usage?by=provider&from=2026-01-01T11:30:00%2B01:00&to=2026-01-02T00:00:00Z";
@@ -118,24 +124,24 @@ fn usage_is_grouped_by_hour_day_and_dimensions() {
 fn usage_by_minute_covers_one_day() {
     let fixture = fixture();
     let minutes = fixture.assert_status("GET usage?step=minute&by=consumer", "", 200);
-    let (nine, ten, midnight) = (1_767_258_000, 1_767_261_600, 1_767_312_000);
+    let [nine, ten, midnight] = [1_767_258_000, 1_767_261_600, 1_767_312_000];
     let expected = [
-        json!([nine + 600, "acme", 2]),
-        json!([nine + 3_000, "acme", 2]),
-        json!([ten, "acme", 2]),
-        json!([midnight, "umbrella", 2]),
+        json!([at(nine + 600), "acme", 2]),
+        json!([at(nine + 3_000), "acme", 2]),
+        json!([at(ten), "acme", 2]),
+        json!([at(midnight), "umbrella", 2]),
     ];
     assert_eq!(rows(&minutes, &["consumer"]), expected);
     // The minute of `from` counts whole; `to` is exclusive.
     let some = "from=2026-01-01T09:10:59Z&to=2026-01-01T09:50:00Z";
     let some = fixture.assert_status(&format!("GET usage?step=minute&{some}"), "", 200);
-    assert_eq!(rows(&some, &[]), [json!([nine + 600, 2])]);
+    assert_eq!(rows(&some, &[]), [json!([at(nine + 600), 2])]);
     // After a day and an hour the minutes have expired, and the hours have not.
     fixture.fake.set_now(parse_timestamp("2026-01-02T11:00:00Z").expect("a moment"));
     let span = "from=2026-01-01T09:00:00Z&to=2026-01-01T11:00:00Z";
     let later = |step| fixture.assert_status(&format!("GET usage?step={step}&{span}"), "", 200);
-    assert_eq!(rows(&later("minute"), &[]), [json!([ten, 2])]);
-    assert_eq!(rows(&later("hour"), &[]), [json!([nine, 4]), json!([ten, 2])]);
+    assert_eq!(rows(&later("minute"), &[]), [json!([at(ten), 2])]);
+    assert_eq!(rows(&later("hour"), &[]), [json!([at(nine), 4]), json!([at(ten), 2])]);
 }
 
 #[test]
@@ -149,7 +155,7 @@ fn invalid_usage_query_is_refused() {
         ("to", "to=2026-01-32T00:00:00Z"),
         ("from", "from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"),
         ("from", "from=2025-01-01T00:00:00Z"),
-        ("query", "group_by=model"),
+        ("group_by", "group_by=model"),
     ] {
         let error =
             fixture.assert_refused(&format!("GET usage?{query}"), "", 400, "invalid_request");

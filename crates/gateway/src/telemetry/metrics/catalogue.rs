@@ -5,6 +5,8 @@ pub(crate) enum MetricKind {
     Counter,
     /// A distribution: `_bucket`, `_sum` and `_count`.
     Histogram,
+    /// A value of the moment, of the isolate that answers.
+    Gauge,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,11 +67,35 @@ pub(super) const GUARD: Metric = counter(
     "What guards found.",
     &["guard", "phase", "result", "label", "consumer"],
 );
+pub(super) const BUILD_INFO: Metric = Metric {
+    name: "serin_build_info",
+    kind: MetricKind::Gauge,
+    help: "The build that answers; always 1.",
+    labels: &["version"],
+};
+pub(super) const CONFIG_VERSION: Metric = Metric {
+    name: "serin_config_version",
+    kind: MetricKind::Gauge,
+    help: "Version of the configuration: in_force by the ledger, served by the isolate that answers. 0 is the deployed document.",
+    labels: &["state"],
+};
 
 /// All metrics, in the order of output.
 #[cfg(test)]
-pub(crate) const ALL: [Metric; 10] =
-    [REQUESTS, DURATION, FIRST_TOKEN, TOKENS, COST, LIMITED, CALLS, FALLBACK, CACHE, GUARD];
+pub(crate) const ALL: [Metric; 12] = [
+    REQUESTS,
+    DURATION,
+    FIRST_TOKEN,
+    TOKENS,
+    COST,
+    LIMITED,
+    CALLS,
+    FALLBACK,
+    CACHE,
+    GUARD,
+    BUILD_INFO,
+    CONFIG_VERSION,
+];
 
 const fn counter(
     name: &'static str,

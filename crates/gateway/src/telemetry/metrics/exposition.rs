@@ -8,8 +8,8 @@ use ledger::{QuantileSketch, UsageRow, UsageTotals, labels};
 use crate::telemetry::usage::keys::decode_part;
 
 use super::catalogue::{
-    CACHE, CALLS, COST, DURATION, FALLBACK, FIRST_TOKEN, GUARD, LIMITED, Metric, MetricKind,
-    REQUESTS, TOKENS,
+    BUILD_INFO, CACHE, CALLS, CONFIG_VERSION, COST, DURATION, FALLBACK, FIRST_TOKEN, GUARD,
+    LIMITED, Metric, MetricKind, REQUESTS, TOKENS,
 };
 use super::from_record;
 
@@ -41,8 +41,15 @@ const BUCKETS: [(u16, &str); 21] = [
 /// Family of a series and the values of its labels, in the catalogue's order.
 type Series = (String, Vec<String>);
 
-/// Renders the sum of the rows of all shards.
-pub(crate) fn render(rows: impl IntoIterator<Item = UsageRow>) -> String {
+/// Versions of the configuration, for the page.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ConfigVersions {
+    pub in_force: Option<u64>,
+    pub served: Option<u64>,
+}
+
+/// Renders the sum of the rows of all shards, and the state of the isolate.
+pub(crate) fn render(rows: impl IntoIterator<Item = UsageRow>, versions: ConfigVersions) -> String {
     let mut sums: BTreeMap<Series, UsageTotals> = BTreeMap::new();
     for row in rows {
         let family = row.key.split('|').next().unwrap_or_default().to_owned();
@@ -111,6 +118,14 @@ pub(crate) fn render(rows: impl IntoIterator<Item = UsageRow>) -> String {
         of(family)
             .for_each(|(values, sum)| page.write_sample("", metric, values, &[], sum.requests));
     }
+    page.write_header(BUILD_INFO);
+    page.write_sample("", BUILD_INFO, &[], &[env!("CARGO_PKG_VERSION")], 1);
+    page.write_header(CONFIG_VERSION);
+    for (state, version) in [("in_force", versions.in_force), ("served", versions.served)] {
+        if let Some(version) = version {
+            page.write_sample("", CONFIG_VERSION, &[], &[state], version);
+        }
+    }
     page.0
 }
 
@@ -123,6 +138,7 @@ impl Exposition {
         let sort = match sort {
             MetricKind::Counter => "counter",
             MetricKind::Histogram => "histogram",
+            MetricKind::Gauge => "gauge",
         };
         writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {sort}").expect("a string grows");
     }

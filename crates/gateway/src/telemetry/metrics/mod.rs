@@ -18,7 +18,7 @@ use ledger::BookId;
 
 use crate::telemetry::usage::keys::SHARDS;
 
-pub(crate) use exposition::render;
+pub(crate) use exposition::{ConfigVersions, render};
 pub(crate) use from_record::metric_rows;
 
 /// Path of the endpoint.

@@ -31,7 +31,7 @@ fn metric(text: &str) -> (Option<Metric>, &str) {
     let end = text.find(|it: char| !it.is_ascii_alphanumeric() && it != '_').unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     let found = ALL.into_iter().find(|metric| match metric.kind {
-        MetricKind::Counter => metric.name == name,
+        MetricKind::Counter | MetricKind::Gauge => metric.name == name,
         MetricKind::Histogram => ["_bucket", "_sum", "_count"]
             .iter()
             .any(|suffix| name.strip_suffix(suffix) == Some(metric.name)),

@@ -57,11 +57,15 @@ fn crash_during_put_leaves_one_version_for_all_isolates() {
         // Its deferred tasks are lost, too.
         let other = Isolate::sharing(&one.fake);
         one.fake.advance(Duration::from_secs(60));
-        let answer = other.request("GET config", None, "");
+        let answer = other.request("GET config?status=true", None, "");
         let version = answer.headers["x-serin-config-version"].to_str().expect("text").to_owned();
         let expected = if version == "1" { "new" } else { "deployed" };
         committed += usize::from(version == "1");
-        assert_eq!(answer.body["routes"][0]["models"], json!([expected]), "after {polls}");
+        assert_eq!(
+            answer.body["document"]["routes"][0]["models"],
+            json!([expected]),
+            "after {polls}"
+        );
         assert_eq!(other.model(), expected, "after {polls}");
         // Later isolates and the first one serve the same version.
         let late = Isolate::sharing(&one.fake);

@@ -1,6 +1,7 @@
 //! The configuration and its versions, over a host that two isolates share.
 
 mod concurrency;
+mod in_view;
 mod refusals;
 mod reload;
 mod versions;
@@ -95,7 +96,7 @@ impl Isolate {
 
     /// The ETag of the document in force.
     fn etag(&self) -> String {
-        let answer = self.request("GET config", None, "");
+        let answer = self.request("GET config?status=true", None, "");
         answer.headers["etag"].to_str().expect("text").to_owned()
     }
 

@@ -125,8 +125,8 @@ fn put_without_ledger_is_refused_and_get_works() {
     let tag = one.etag();
     one.fake.set_ledger_unavailable(true);
     assert_refused(&one, Some(&tag), &document("new"), 503, "ledger_unavailable");
-    let shown = one.assert_status("GET config", None, "", 200);
-    assert_eq!(shown["routes"][0]["models"], json!(["deployed"]));
+    let shown = one.assert_status("GET config?status=true", None, "", 200);
+    assert_eq!(shown["document"]["routes"][0]["models"], json!(["deployed"]));
 }
 
 #[test]
@@ -149,5 +149,5 @@ fn weak_and_any_if_match_are_accepted() {
     let other = document("x");
     let put = one.send_as("ANN", "PUT /admin/v1/config", Some("*"), &other);
     assert_eq!(block_on(put).status, 200);
-    assert_eq!(one.versions()[0]["by"], "ann");
+    assert_eq!(one.versions()[0]["created_by"], "ann");
 }

@@ -32,8 +32,10 @@ fn four_versions() -> Isolate {
 #[test]
 fn deployed_document_is_version_zero() {
     let one = Isolate::first();
-    let answer = one.request("GET config", None, "");
-    assert_eq!(answer.body.to_string().len(), document("deployed").len());
+    let answer = one.request("GET config?status=true", None, "");
+    let deployed: Value = serde_json::from_str(&document("deployed")).expect("JSON");
+    assert_eq!(answer.body["document"], deployed);
+    assert_eq!(one.assert_status("GET config", None, "", 200), deployed);
     assert_eq!(answer.headers["x-serin-config-version"], "0");
     let tag = answer.headers["etag"].to_str().expect("text");
     assert!(tag.starts_with("\"0-"), "{tag}");
@@ -57,7 +59,7 @@ fn put_is_served_at_once() {
     assert_eq!(put.status, 200);
     assert_eq!(put.body["changes"], expected_changes());
     assert_eq!(put.body["version"], 1);
-    assert_eq!(put.body["by"], "admin");
+    assert_eq!(put.body["created_by"], "admin");
     assert_eq!(put.headers["etag"].to_str().expect("text"), one.etag());
     assert_eq!(one.model(), "second");
 }
@@ -89,8 +91,8 @@ fn versions_are_listed_newest_first() {
     let versions = four_versions().versions();
     let numbers: Vec<u64> = versions.iter().filter_map(|it| it["version"].as_u64()).collect();
     assert_eq!(numbers, [4, 3, 2, 1, 0]);
-    assert_eq!(versions[4]["by"], Value::Null);
-    assert_eq!(versions[4]["at"], Value::Null);
+    assert_eq!(versions[4]["created_by"], Value::Null);
+    assert_eq!(versions[4]["created_at"], Value::Null);
 }
 
 #[test]
@@ -118,4 +120,21 @@ fn audit_log_names_every_change_of_the_configuration() {
     assert_eq!(audit.matches("config.put").count(), 2, "{audit}");
     assert_eq!(audit.matches("config.restore").count(), 2, "{audit}");
     assert!(audit.contains("routes.chat.targets[0].weight"), "{audit}");
+}
+
+#[test]
+fn finding_42_versions_have_the_operators_note() {
+    let one = Isolate::first();
+    let tag = one.etag();
+    let put = one.assert_status("PUT config?note=commit%201a2b3c", Some(&tag), &second(), 200);
+    assert_eq!(put["note"], "commit 1a2b3c");
+    let line = "POST config/versions/0/restore?note=undo";
+    let restored = one.assert_status(line, Some(&one.etag()), "", 200);
+    assert_eq!(restored["note"], "restored from 0: undo");
+    let long = format!("PUT config?note={}", "x".repeat(257));
+    let error = one.assert_status(&long, Some(&one.etag()), &second(), 400);
+    assert_eq!(error["error"]["param"], "note");
+    one.assert_status("PUT config?note=a%0Ab", Some(&one.etag()), &second(), 400);
+    let notes: Vec<Value> = one.versions().into_iter().map(|it| it["note"].clone()).collect();
+    assert_eq!(notes, ["restored from 0: undo", "commit 1a2b3c", "deployed with the gateway"]);
 }
