@@ -32,7 +32,8 @@ const MAX_INPUT_BYTES: usize = 64 << 10;
 pub(crate) struct Options {
     seconds: u64,
     only: Option<&'static str>,
-    /// Seed of the fuzzer; `None` for another one in each run.
+    /// Seed of the fuzzer, which then starts from the committed corpus alone; `None` for another seed in
+    /// each run. Runs with equal seeds differ nevertheless.
     seed: Option<u64>,
 }
 
@@ -43,7 +44,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The run of the tests: the same inputs each time, so that a failure comes from a change.
+    /// The run of the tests: from the committed corpus alone.
     pub(crate) fn of_tests() -> Self {
         Self { seed: Some(1), ..Self::default() }
     }
