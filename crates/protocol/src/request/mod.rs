@@ -12,6 +12,7 @@ mod media;
 mod messages;
 mod names;
 mod object;
+mod openai_tools;
 mod report;
 mod responses;
 mod rules;

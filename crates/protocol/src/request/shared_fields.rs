@@ -148,6 +148,28 @@ pub(super) fn write_leftovers(
     Ok(())
 }
 
+/// Writes the stop sequences, as many as the target takes if the route permits the loss of others.
+pub(super) fn write_stop(
+    json: &mut JsonWriter,
+    name: &str,
+    request: &Request<'_>,
+    target: &Target<'_>,
+    report: &mut Report<'_>,
+) -> Written {
+    if request.stop.is_empty() {
+        return Ok(());
+    }
+    let limit = target.max_stop_sequences.unwrap_or(usize::MAX);
+    if request.stop.len() > limit {
+        report.lose(Feature::Stop, Loss::Refuse)?;
+    }
+    json.name(name);
+    json.begin_list();
+    request.stop.iter().take(limit).for_each(|text| json.string(text));
+    json.end_list();
+    Ok(())
+}
+
 /// Writes the members of [`Sampling`] that are plain numbers.
 pub(super) fn write_sampling(
     json: &mut JsonWriter,

@@ -14,34 +14,65 @@ mod replay;
 mod responses;
 mod state;
 
+use std::fmt::Debug;
+
 use crate::context::AnswerContext;
 use crate::model::{Failure, Protocol, StreamEvent};
 use crate::shed::Shed;
 use custom_calls::{CustomCalls, CustomEvent};
+use state::Phase;
 
 pub use collect::Collector;
 pub use replay::replay;
 pub use state::MAX_HELD_BYTES;
 
+/// Reader of one protocol's events.
+trait ReadEvents: Debug {
+    /// Reads the name and the data of one event. [`StreamEvent::Finished`] is the last one.
+    fn read_event<'a>(
+        &mut self,
+        name: Option<&[u8]>,
+        data: &'a [u8],
+        events: &mut Vec<StreamEvent<'a>>,
+    ) -> Result<(), Failure<'static>>;
+
+    /// Whether the stream may end here with its connection.
+    fn is_whole(&self) -> bool;
+}
+
+/// Writer of one protocol's events.
+trait WriteEvents: Debug {
+    /// Appends the server-sent events for one event. The stream has not ended.
+    fn write_event(
+        &mut self,
+        event: &StreamEvent<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure<'static>>;
+
+    /// Appends the error and ends the stream, which has not ended.
+    fn fail(&mut self, failure: &Failure<'_>, out: &mut Vec<u8>);
+
+    fn phase(&self) -> Phase;
+
+    fn shed(&self) -> &Shed;
+}
+
 /// Reader of a provider's stream.
 #[derive(Debug)]
-pub struct StreamReader(Reader);
-
-#[derive(Debug)]
-enum Reader {
-    Chat(chat::ChatReader),
-    Responses(responses::ResponsesReader),
-    Messages(messages::MessagesReader),
+pub struct StreamReader {
+    reader: Box<dyn ReadEvents>,
+    has_ended: bool,
 }
 
 impl StreamReader {
     /// Reader at the beginning of a stream.
     pub fn new(provider: Protocol) -> Self {
-        Self(match provider {
-            Protocol::Chat => Reader::Chat(chat::ChatReader::default()),
-            Protocol::Responses => Reader::Responses(responses::ResponsesReader::default()),
-            Protocol::Messages => Reader::Messages(messages::MessagesReader::default()),
-        })
+        let reader: Box<dyn ReadEvents> = match provider {
+            Protocol::Chat => Box::new(chat::ChatReader::default()),
+            Protocol::Responses => Box::new(responses::ResponsesReader::default()),
+            Protocol::Messages => Box::new(messages::MessagesReader::default()),
+        };
+        Self { reader, has_ended: false }
     }
 
     /// Reads the name and the data of one event, and appends what they say. Events that the reader
@@ -53,19 +84,23 @@ impl StreamReader {
         data: &'a [u8],
         events: &mut Vec<StreamEvent<'a>>,
     ) {
-        match &mut self.0 {
-            Reader::Chat(reader) => reader.read(name, data, events),
-            Reader::Responses(reader) => reader.read(name, data, events),
-            Reader::Messages(reader) => reader.read(name, data, events),
+        if self.has_ended {
+            return;
         }
+        let before = events.len();
+        if let Err(failure) = self.reader.read_event(name, data, events) {
+            events.push(StreamEvent::Failed(failure));
+        }
+        let last = events[before..].last();
+        self.has_ended = matches!(last, Some(StreamEvent::Failed(_) | StreamEvent::Finished));
     }
 
     /// Ends the stream with its connection. A stream that is not whole has failed.
     pub fn finish(&mut self, events: &mut Vec<StreamEvent<'static>>) {
-        match &mut self.0 {
-            Reader::Chat(reader) => reader.finish(events),
-            Reader::Responses(reader) => reader.finish(events),
-            Reader::Messages(reader) => reader.finish(events),
+        if !std::mem::replace(&mut self.has_ended, true) {
+            let is_whole = self.reader.is_whole();
+            let failed = || StreamEvent::Failed(state::cut_off());
+            events.push(if is_whole { StreamEvent::Finished } else { failed() });
         }
     }
 }
@@ -76,25 +111,18 @@ impl StreamReader {
 /// of its own.
 #[derive(Debug)]
 pub struct StreamWriter {
-    writer: Writer,
+    writer: Box<dyn WriteEvents>,
     custom_calls: CustomCalls,
-}
-
-#[derive(Debug)]
-enum Writer {
-    Chat(chat::ChatWriter),
-    Responses(responses::ResponsesWriter),
-    Messages(messages::MessagesWriter),
 }
 
 impl StreamWriter {
     /// Writer at the beginning of a stream.
     pub fn new(caller: Protocol, context: AnswerContext) -> Self {
         let custom_calls = CustomCalls::new(&context);
-        let writer = match caller {
-            Protocol::Chat => Writer::Chat(chat::ChatWriter::new(context)),
-            Protocol::Responses => Writer::Responses(responses::ResponsesWriter::new(context)),
-            Protocol::Messages => Writer::Messages(messages::MessagesWriter::new(context)),
+        let writer: Box<dyn WriteEvents> = match caller {
+            Protocol::Chat => Box::new(chat::ChatWriter::new(context)),
+            Protocol::Responses => Box::new(responses::ResponsesWriter::new(context)),
+            Protocol::Messages => Box::new(messages::MessagesWriter::new(context)),
         };
         Self { writer, custom_calls }
     }
@@ -114,37 +142,28 @@ impl StreamWriter {
     }
 
     fn write_event(&mut self, event: &StreamEvent<'_>, out: &mut Vec<u8>) {
-        match &mut self.writer {
-            Writer::Chat(writer) => writer.write(event, out),
-            Writer::Responses(writer) => writer.write(event, out),
-            Writer::Messages(writer) => writer.write(event, out),
+        if self.has_ended() {
+            return;
+        }
+        if let Err(failure) = self.writer.write_event(event, out) {
+            self.fail(&failure, out);
         }
     }
 
     /// Appends the error of the caller's protocol. Nothing follows it.
     pub fn fail(&mut self, failure: &Failure<'_>, out: &mut Vec<u8>) {
-        match &mut self.writer {
-            Writer::Chat(writer) => writer.fail(failure, out),
-            Writer::Responses(writer) => writer.fail(failure, out),
-            Writer::Messages(writer) => writer.fail(failure, out),
+        if !self.has_ended() {
+            self.writer.fail(failure, out);
         }
     }
 
     /// Whether the stream has ended, by its end or by a failure.
     pub fn has_ended(&self) -> bool {
-        match &self.writer {
-            Writer::Chat(writer) => writer.phase.has_ended(),
-            Writer::Responses(writer) => writer.phase.has_ended(),
-            Writer::Messages(writer) => writer.phase.has_ended(),
-        }
+        self.writer.phase().has_ended()
     }
 
     /// Content that the protocol cannot express, so far.
     pub fn shed(&self) -> &Shed {
-        match &self.writer {
-            Writer::Chat(writer) => &writer.shed,
-            Writer::Responses(writer) => &writer.shed,
-            Writer::Messages(writer) => &writer.shed,
-        }
+        self.writer.shed()
     }
 }

@@ -9,15 +9,49 @@ use crate::model::{
     Citation, EndReason, Protocol, ReasoningText, ReasoningTextKind, Seal, SealMaker, ServiceTier,
 };
 
-/// Content of a message: a text, or a list of parts as some providers have it. A part of Mistral
-/// holds thoughts (docs.mistral.ai, "Reasoning").
-pub(crate) struct Content<'a> {
-    pub(crate) thoughts: Vec<Cow<'a, str>>,
+/// Members of a message or a delta.
+pub(crate) struct MessageMembers<'a> {
+    pub(crate) reasoning: Reasoning<'a>,
     pub(crate) texts: Vec<Cow<'a, str>>,
     pub(crate) refusals: Vec<Cow<'a, str>>,
+    pub(crate) annotations: Option<&'a RawValue>,
+    pub(crate) calls: Option<&'a RawValue>,
+    /// Call in the form before tools.
+    pub(crate) function_call: Option<&'a RawValue>,
 }
 
-pub(crate) fn read_content<'a>(content: Option<&'a RawValue>) -> Content<'a> {
+impl<'a> MessageMembers<'a> {
+    pub(crate) fn read(message: Option<&'a RawValue>) -> Self {
+        let names = [
+            "content",
+            "refusal",
+            "tool_calls",
+            "function_call",
+            "reasoning_content",
+            "reasoning",
+            "reasoning_details",
+            "annotations",
+        ];
+        let [content, refusal, calls, function_call, plain, other_plain, details, annotations] =
+            pick_in(message, names);
+        let Content { thoughts, texts, mut refusals } = read_content(content);
+        let mut reasoning = read_reasoning([plain, other_plain], details);
+        let kind = ReasoningTextKind::Full;
+        reasoning.texts.extend(thoughts.into_iter().map(|text| ReasoningText { kind, text }));
+        refusals.extend(some_text(refusal));
+        Self { reasoning, texts, refusals, annotations, calls, function_call }
+    }
+}
+
+/// Content of a message: a text, or a list of parts as some providers have it. A part of Mistral
+/// holds thoughts (docs.mistral.ai, "Reasoning").
+struct Content<'a> {
+    thoughts: Vec<Cow<'a, str>>,
+    texts: Vec<Cow<'a, str>>,
+    refusals: Vec<Cow<'a, str>>,
+}
+
+fn read_content<'a>(content: Option<&'a RawValue>) -> Content<'a> {
     let mut read = Content { thoughts: Vec::new(), texts: Vec::new(), refusals: Vec::new() };
     if let Some(whole) = text(content) {
         read.texts.extend(Some(whole).filter(|text| !text.is_empty()));
@@ -49,7 +83,7 @@ pub(crate) struct Reasoning<'a> {
 /// Reads reasoning. DeepSeek, Qwen, and others have `reasoning_content`; vLLM and OpenRouter have
 /// `reasoning`; OpenRouter repeats it in `reasoning_details`, with signatures and encrypted thoughts
 /// (openrouter.ai/docs/use-cases/reasoning-tokens). The first one that has content counts.
-pub(crate) fn read_reasoning<'a>(
+fn read_reasoning<'a>(
     plain: [Option<&'a RawValue>; 2],
     details: Option<&'a RawValue>,
 ) -> Reasoning<'a> {

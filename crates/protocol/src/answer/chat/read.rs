@@ -3,14 +3,11 @@
 use serde_json::value::RawValue;
 
 use super::parts::{
-    read_annotations, read_call_seal, read_content, read_finish_reason, read_reasoning, read_tier,
+    MessageMembers, read_annotations, read_call_seal, read_finish_reason, read_tier,
 };
 use crate::answer_outcome::{error_in_place, unreadable};
 use crate::members::{count, elements, pick, pick_in, some_text, text};
-use crate::model::{
-    Answer, AnswerChoice, ArgumentsText, EndReason, Failure, Part, PartKind, ReasoningText,
-    ReasoningTextKind,
-};
+use crate::model::{Answer, AnswerChoice, ArgumentsText, EndReason, Failure, Part, PartKind};
 use crate::usage::read_chat;
 
 /// Reads a chat completion.
@@ -89,40 +86,24 @@ fn plain(kind: PartKind<'_>) -> Part<'_> {
 
 /// Reads the parts of a message: reasoning, text, refusal, calls.
 fn read_message(message: Option<&RawValue>) -> Vec<Part<'_>> {
-    let [content, refusal, calls, old_call, reasoning_content, reasoning, details, annotations] =
-        pick_in(
-            message,
-            [
-                "content",
-                "refusal",
-                "tool_calls",
-                "function_call",
-                "reasoning_content",
-                "reasoning",
-                "reasoning_details",
-                "annotations",
-            ],
-        );
+    let MessageMembers { reasoning, texts, refusals, annotations, calls, function_call } =
+        MessageMembers::read(message);
     let mut parts = Vec::new();
-    let content = read_content(content);
-    let mut reasoning = read_reasoning([reasoning_content, reasoning], details);
-    let kind = ReasoningTextKind::Full;
-    reasoning.texts.extend(content.thoughts.into_iter().map(|text| ReasoningText { kind, text }));
     if !reasoning.texts.is_empty() || reasoning.seal.is_some() {
         let kind = PartKind::Reasoning { texts: reasoning.texts, is_redacted: false };
         parts.push(Part { kind, cache: None, seal: reasoning.seal });
     }
     let mut citations = Some(read_annotations(annotations));
-    for text in content.texts {
+    for text in texts {
         // Positions count in the whole text, and so are exact for the first part alone.
         let citations = citations.take().unwrap_or_default();
         parts.push(plain(PartKind::Text { text, citations }));
     }
-    for refusal in content.refusals.into_iter().chain(some_text(refusal)) {
+    for refusal in refusals {
         parts.push(plain(PartKind::Refusal(refusal)));
     }
     elements(calls, &mut |call| parts.push(read_call(call)));
-    if let Some(call) = old_call {
+    if let Some(call) = function_call {
         let [name, arguments] = pick_in(Some(call), ["name", "arguments"]);
         parts.push(plain(PartKind::ToolCall {
             id: "".into(),

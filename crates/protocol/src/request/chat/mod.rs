@@ -7,7 +7,6 @@ mod read_tools;
 mod write;
 mod write_assistant;
 mod write_messages;
-mod write_tools;
 
 pub(super) use read::read;
 pub(super) use read_messages::read_file;

@@ -1,12 +1,12 @@
 //! Writer of the body.
 
 use super::write_messages::write_messages;
-use super::write_tools::{write_tool_choice, write_tools};
 use crate::model::{OutputFormat, Request, ThinkingBudget};
+use crate::request::openai_tools::{write_tool_choice, write_tools};
 use crate::request::report::Written;
-use crate::request::rules::{Feature, Loss};
+use crate::request::rules::Feature;
 use crate::request::shared_fields::{
-    verbosity_name, write_end_user, write_leftovers, write_sampling, write_schema,
+    verbosity_name, write_end_user, write_leftovers, write_sampling, write_schema, write_stop,
 };
 use crate::request::target::{MaxTokensField, Options, Target, WrittenRequest};
 use crate::request::writing::Writing;
@@ -60,16 +60,7 @@ fn write_controls(writing: &mut Writing<'_, '_>) -> Written {
             json.end_object();
         }
     }
-    if !request.stop.is_empty() {
-        let limit = target.max_stop_sequences.unwrap_or(usize::MAX);
-        if request.stop.len() > limit {
-            report.lose(Feature::Stop, Loss::Refuse)?;
-        }
-        json.name("stop");
-        json.begin_list();
-        request.stop.iter().take(limit).for_each(|text| json.string(text));
-        json.end_list();
-    }
+    write_stop(json, "stop", request, target, report)?;
     let sampling = &request.sampling;
     if let Some(count) = sampling.count {
         json.integer_member("n", count);

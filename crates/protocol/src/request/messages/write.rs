@@ -7,8 +7,8 @@ use super::turns::write_turns;
 use crate::model::{OutputFormat, PartKind, Request, Role};
 use crate::request::names::fit_end_user;
 use crate::request::report::Written;
-use crate::request::rules::{Feature, Loss};
-use crate::request::shared_fields::{write_leftovers, write_sampling};
+use crate::request::rules::Feature;
+use crate::request::shared_fields::{write_leftovers, write_sampling, write_stop};
 use crate::request::target::{Options, Target, WrittenRequest};
 use crate::request::writing::Writing;
 
@@ -53,16 +53,7 @@ fn write_answer_controls(writing: &mut Writing<'_, '_>) -> Written {
             report.carries(Feature::Obfuscation)?;
         }
     }
-    if !request.stop.is_empty() {
-        let limit = target.max_stop_sequences.unwrap_or(usize::MAX);
-        if request.stop.len() > limit {
-            report.lose(Feature::Stop, Loss::Refuse)?;
-        }
-        json.name("stop_sequences");
-        json.begin_list();
-        request.stop.iter().take(limit).for_each(|text| json.string(text));
-        json.end_list();
-    }
+    write_stop(json, "stop_sequences", request, target, report)?;
     if let Some(end_user) = &request.end_user {
         json.name("metadata");
         json.begin_object();

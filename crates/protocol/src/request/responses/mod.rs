@@ -5,7 +5,6 @@ mod read_items;
 mod read_tools;
 mod write;
 mod write_items;
-mod write_tools;
 
 pub(super) use read::read;
 pub(super) use write::write;

@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 
 use crate::model::{CustomFormat, Place, Protocol, Tool, ToolChoice, ToolKind};
 use crate::request::invalid::InvalidRequest;
-use crate::request::object::{Object, Reading, string};
+use crate::request::object::{Object, Reading};
+use crate::request::openai_tools::read_choice_word;
 use crate::request::rules::Scope;
 
 /// Reads tools of the body or of an `additional_tools` item. The functions of a namespace become
@@ -99,13 +100,8 @@ pub(super) fn read_tool_choice<'a>(
     reading: &mut Reading<'a>,
 ) -> Result<Option<ToolChoice<'a>>, InvalidRequest> {
     let Some(raw) = body.raw("tool_choice") else { return Ok(None) };
-    if let Some(word) = string(raw) {
-        return match word.as_ref() {
-            "auto" => Ok(Some(ToolChoice::Auto)),
-            "none" => Ok(Some(ToolChoice::None)),
-            "required" => Ok(Some(ToolChoice::Any)),
-            _ => Err(body.expected("tool_choice", "auto, none, required or an object")),
-        };
+    if let Some(choice) = read_choice_word(body, raw)? {
+        return Ok(Some(choice));
     }
     let place = Place::ROOT.member("tool_choice");
     let mut choice = Object::read(raw, place)?;

@@ -1,8 +1,8 @@
 //! Writer of the body.
 
 use super::write_items::{write_input, write_instructions};
-use super::write_tools::{write_tool_choice, write_tools};
 use crate::model::{OutputFormat, Protocol, ReasoningDisplay, Request, ThinkingBudget};
+use crate::request::openai_tools::{write_tool_choice, write_tools};
 use crate::request::report::Written;
 use crate::request::rules::Feature;
 use crate::request::shared_fields::{

@@ -2,17 +2,16 @@
 
 use serde_json::value::RawValue;
 
+use super::super::ReadEvents;
 use super::super::state::{
-    BlockNumbers, HeldBytes, cut_off, delta, not_an_object, raw_text, text_of, too_many_blocks,
+    BlockNumbers, HeldBytes, delta, not_an_object, raw_text, text_of, too_many_blocks,
 };
 use super::calls::Calls;
-use crate::answer::chat::parts::{
-    read_annotations, read_content, read_finish_reason, read_reasoning, read_tier,
-};
+use crate::answer::chat::parts::{MessageMembers, read_annotations, read_finish_reason, read_tier};
 use crate::answer_outcome::unreadable;
 use crate::failure::{from_event, from_object};
 use crate::members::{count, elements, pick, pick_in, some_text, text};
-use crate::model::{BlockKind, EndReason, Failure, ReasoningText, ReasoningTextKind, StreamEvent};
+use crate::model::{BlockKind, EndReason, Failure, ReasoningTextKind, StreamEvent};
 use crate::usage::read_chat;
 
 /// Most choices of a stream: the largest `n` of the API.
@@ -25,7 +24,6 @@ pub(in crate::stream) struct ChatReader {
     held: HeldBytes,
     choices: Vec<Choice>,
     is_started: bool,
-    has_ended: bool,
 }
 
 /// Choice under construction.
@@ -46,23 +44,8 @@ enum TextKind {
     Reasoning(Option<ReasoningTextKind>),
 }
 
-impl ChatReader {
-    pub(in crate::stream) fn read<'a>(
-        &mut self,
-        name: Option<&[u8]>,
-        data: &'a [u8],
-        events: &mut Vec<StreamEvent<'a>>,
-    ) {
-        if self.has_ended {
-            return;
-        }
-        if let Err(failure) = self.read_chunk(name, data, events) {
-            self.has_ended = true;
-            events.push(StreamEvent::Failed(failure));
-        }
-    }
-
-    fn read_chunk<'a>(
+impl ReadEvents for ChatReader {
+    fn read_event<'a>(
         &mut self,
         name: Option<&[u8]>,
         data: &'a [u8],
@@ -101,6 +84,12 @@ impl ChatReader {
         Ok(())
     }
 
+    fn is_whole(&self) -> bool {
+        !self.choices.is_empty() && self.choices.iter().all(|choice| choice.has_ended)
+    }
+}
+
+impl ChatReader {
     fn read_choice<'a>(
         &mut self,
         choice: &'a RawValue,
@@ -148,17 +137,8 @@ impl ChatReader {
         for choice in self.choices.iter_mut().filter(|choice| !choice.has_ended) {
             choice.end(EndReason::Other, events)?;
         }
-        self.has_ended = true;
         events.push(StreamEvent::Finished);
         Ok(())
-    }
-
-    pub(in crate::stream) fn finish(&mut self, events: &mut Vec<StreamEvent<'static>>) {
-        if std::mem::replace(&mut self.has_ended, true) {
-            return;
-        }
-        let is_whole = !self.choices.is_empty() && self.choices.iter().all(|it| it.has_ended);
-        events.push(if is_whole { StreamEvent::Finished } else { StreamEvent::Failed(cut_off()) });
     }
 }
 
@@ -190,24 +170,8 @@ impl Choice {
         held: &mut HeldBytes,
         events: &mut Vec<StreamEvent<'a>>,
     ) -> Result<(), Failure<'static>> {
-        let [content, refusal, calls, old_call, plain, other_plain, details, annotations] = pick_in(
-            message,
-            [
-                "content",
-                "refusal",
-                "tool_calls",
-                "function_call",
-                "reasoning_content",
-                "reasoning",
-                "reasoning_details",
-                "annotations",
-            ],
-        );
-        let content = read_content(content);
-        let mut reasoning = read_reasoning([plain, other_plain], details);
-        let kind = ReasoningTextKind::Full;
-        let thoughts = content.thoughts.into_iter();
-        reasoning.texts.extend(thoughts.map(|text| ReasoningText { kind, text }));
+        let MessageMembers { reasoning, texts, refusals, annotations, calls, function_call } =
+            MessageMembers::read(message);
         for thought in reasoning.texts {
             let block = self.open_text(TextKind::Reasoning(Some(thought.kind)), numbers, events);
             events.push(delta(block, thought.text));
@@ -218,11 +182,11 @@ impl Choice {
         }
         let [tokens] = pick_in(logprobs, ["content"]);
         let mut logprobs = tokens.map(raw_text);
-        for piece in content.texts {
+        for piece in texts {
             let block = self.open_text(TextKind::Text, numbers, events);
             events.push(StreamEvent::Delta { block, piece, logprobs: logprobs.take() });
         }
-        for piece in content.refusals.into_iter().chain(some_text(refusal)) {
+        for piece in refusals {
             self.has_refusal = true;
             let block = self.open_text(TextKind::Refusal, numbers, events);
             events.push(delta(block, piece));
@@ -239,7 +203,7 @@ impl Choice {
             }
         });
         result?;
-        if let Some(function) = old_call {
+        if let Some(function) = function_call {
             self.close_text(events);
             self.calls.read_old(function, self.index, numbers, held, events)?;
         }

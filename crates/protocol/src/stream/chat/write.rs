@@ -1,5 +1,6 @@
 //! Writing of chunks.
 
+use super::super::WriteEvents;
 use super::super::state::{Head, HeldBytes, Phase, cut_off, write_ping};
 use super::blocks::{Block, Choice, Kind, words_of};
 use crate::answer::chat::{
@@ -18,8 +19,8 @@ use crate::usage::write_chat;
 /// Writer of chunks.
 #[derive(Debug)]
 pub(in crate::stream) struct ChatWriter {
-    pub(in crate::stream) phase: Phase,
-    pub(in crate::stream) shed: Shed,
+    phase: Phase,
+    shed: Shed,
     context: AnswerContext,
     head: Head,
     choices: Vec<Choice>,
@@ -27,6 +28,45 @@ pub(in crate::stream) struct ChatWriter {
     calls: usize,
     usage: Option<Usage>,
     held: HeldBytes,
+}
+
+impl WriteEvents for ChatWriter {
+    fn write_event(
+        &mut self,
+        event: &StreamEvent<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure<'static>> {
+        match event {
+            StreamEvent::Start { .. } => self.head.receive(event),
+            StreamEvent::Open { block, choice, kind } => self.open(*block, *choice, kind, out),
+            StreamEvent::OpenThought { block, .. } => self.open_thought(*block, out),
+            StreamEvent::Delta { block, piece, logprobs } => {
+                self.write_piece(*block, piece, logprobs.as_deref(), out);
+            }
+            StreamEvent::Sealed { block, seal } => self.write_seal(*block, seal, out),
+            StreamEvent::Cited { block, citation } => self.hold_citation(*block, citation)?,
+            StreamEvent::Close { block } => self.close(*block, out),
+            StreamEvent::End { choice, reason } => self.end(*choice, reason, out),
+            StreamEvent::Usage(usage) => self.usage = Some(*usage),
+            StreamEvent::Ping => write_ping(self.phase, out),
+            StreamEvent::Failed(failure) => self.fail(failure, out),
+            StreamEvent::Finished => self.finish(out)?,
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, failure: &Failure<'_>, out: &mut Vec<u8>) {
+        self.phase = Phase::Ended;
+        failure::event(failure, Protocol::Chat, 0, out);
+    }
+
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    fn shed(&self) -> &Shed {
+        &self.shed
+    }
 }
 
 impl ChatWriter {
@@ -41,39 +81,6 @@ impl ChatWriter {
             calls: 0,
             usage: None,
             held: HeldBytes::default(),
-        }
-    }
-
-    pub(in crate::stream) fn write(&mut self, event: &StreamEvent<'_>, out: &mut Vec<u8>) {
-        if self.phase.has_ended() {
-            return;
-        }
-        match event {
-            StreamEvent::Start { .. } => self.head.receive(event),
-            StreamEvent::Open { block, choice, kind } => self.open(*block, *choice, kind, out),
-            StreamEvent::OpenThought { block, .. } => self.open_thought(*block, out),
-            StreamEvent::Delta { block, piece, logprobs } => {
-                self.write_piece(*block, piece, logprobs.as_deref(), out);
-            }
-            StreamEvent::Sealed { block, seal } => self.write_seal(*block, seal, out),
-            StreamEvent::Cited { block, citation } => {
-                if let Err(failure) = self.hold_citation(*block, citation) {
-                    self.fail(&failure, out);
-                }
-            }
-            StreamEvent::Close { block } => self.close(*block, out),
-            StreamEvent::End { choice, reason } => self.end(*choice, reason, out),
-            StreamEvent::Usage(usage) => self.usage = Some(*usage),
-            StreamEvent::Ping => write_ping(self.phase, out),
-            StreamEvent::Failed(failure) => self.fail(failure, out),
-            StreamEvent::Finished => self.finish(out),
-        }
-    }
-
-    pub(in crate::stream) fn fail(&mut self, failure: &Failure<'_>, out: &mut Vec<u8>) {
-        if !self.phase.has_ended() {
-            self.phase = Phase::Ended;
-            failure::event(failure, Protocol::Chat, 0, out);
         }
     }
 
@@ -350,9 +357,9 @@ impl ChatWriter {
         self.end_chunk(self.begin_chunk(at), None, Some(reason), out);
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>) {
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Failure<'static>> {
         if self.choices.is_empty() || self.choices.iter().any(|choice| !choice.has_ended) {
-            return self.fail(&cut_off(), out);
+            return Err(cut_off());
         }
         if let Some(usage) = self.usage.filter(|_| self.context.includes_usage) {
             let mut json = self.begin_object();
@@ -365,5 +372,6 @@ impl ChatWriter {
         }
         write_event(None, b"[DONE]", out);
         self.phase = Phase::Ended;
+        Ok(())
     }
 }

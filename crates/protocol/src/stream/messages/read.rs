@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::super::ReadEvents;
 use super::super::state::{
-    BlockNumbers, HeldBytes, MAX_OPEN_BLOCKS, cut_off, delta, not_an_object, text_of,
-    too_many_blocks,
+    BlockNumbers, HeldBytes, MAX_OPEN_BLOCKS, delta, not_an_object, text_of, too_many_blocks,
 };
 use crate::answer::messages::parts::{
     read_citation, read_citations, read_seal, read_stop_reason, read_tier,
@@ -30,7 +30,6 @@ pub(in crate::stream) struct MessagesReader {
     has_calls: bool,
     /// The reason for the end was there.
     has_reason: bool,
-    has_ended: bool,
 }
 
 #[derive(Debug)]
@@ -55,22 +54,7 @@ enum Kind {
     Foreign,
 }
 
-impl MessagesReader {
-    pub(in crate::stream) fn read<'a>(
-        &mut self,
-        name: Option<&[u8]>,
-        data: &'a [u8],
-        events: &mut Vec<StreamEvent<'a>>,
-    ) {
-        if self.has_ended {
-            return;
-        }
-        if let Err(failure) = self.read_event(name, data, events) {
-            self.has_ended = true;
-            events.push(StreamEvent::Failed(failure));
-        }
-    }
-
+impl ReadEvents for MessagesReader {
     fn read_event<'a>(
         &mut self,
         name: Option<&[u8]>,
@@ -101,7 +85,6 @@ impl MessagesReader {
             Some("message_delta") => self.read_end(change, usage, events),
             Some("message_stop") => {
                 self.end(EndReason::Other, events);
-                self.has_ended = true;
                 events.push(StreamEvent::Finished);
             }
             Some("ping") => events.push(StreamEvent::Ping),
@@ -112,6 +95,13 @@ impl MessagesReader {
         Ok(())
     }
 
+    fn is_whole(&self) -> bool {
+        // Some servers leave out `message_stop`.
+        self.has_reason
+    }
+}
+
+impl MessagesReader {
     fn start<'a>(&mut self, message: Option<&'a RawValue>, events: &mut Vec<StreamEvent<'a>>) {
         let [id, model, usage] = pick_in(message, ["id", "model", "usage"]);
         self.is_started = true;
@@ -321,19 +311,6 @@ impl MessagesReader {
         }
         let reason = reason.given_content(self.has_calls, false);
         events.push(StreamEvent::End { choice: 0, reason });
-    }
-
-    /// Ends the stream with its connection. A reason counts as the end, since some servers leave out
-    /// `message_stop`.
-    pub(in crate::stream) fn finish(&mut self, events: &mut Vec<StreamEvent<'static>>) {
-        if !std::mem::replace(&mut self.has_ended, true) {
-            let is_whole = self.has_reason;
-            events.push(if is_whole {
-                StreamEvent::Finished
-            } else {
-                StreamEvent::Failed(cut_off())
-            });
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::super::WriteEvents;
 use super::super::state::{
     Head, HeldBytes, MAX_OPEN_BLOCKS, Phase, cut_off, too_many_blocks, write_ping,
 };
@@ -17,8 +18,8 @@ use crate::shed::Shed;
 /// one has the tokens, which other protocols report after the end; so it waits for the stream's end.
 #[derive(Debug)]
 pub(in crate::stream) struct MessagesWriter {
-    pub(in crate::stream) phase: Phase,
-    pub(in crate::stream) shed: Shed,
+    phase: Phase,
+    shed: Shed,
     context: AnswerContext,
     head: Head,
     /// The first block is open, and its start is written unless it is redacted thinking.
@@ -32,32 +33,8 @@ pub(in crate::stream) struct MessagesWriter {
     held: HeldBytes,
 }
 
-impl MessagesWriter {
-    pub(in crate::stream) fn new(context: AnswerContext) -> Self {
-        Self {
-            phase: Phase::Waiting,
-            shed: Shed::default(),
-            context,
-            head: Head::default(),
-            blocks: VecDeque::new(),
-            index: 0,
-            opened: 0,
-            usage: None,
-            end: None,
-            held: HeldBytes::default(),
-        }
-    }
-
-    pub(in crate::stream) fn write(&mut self, event: &StreamEvent<'_>, out: &mut Vec<u8>) {
-        if self.phase.has_ended() {
-            return;
-        }
-        if let Err(failure) = self.try_write(event, out) {
-            self.fail(&failure, out);
-        }
-    }
-
-    fn try_write(
+impl WriteEvents for MessagesWriter {
+    fn write_event(
         &mut self,
         event: &StreamEvent<'_>,
         out: &mut Vec<u8>,
@@ -96,10 +73,33 @@ impl MessagesWriter {
         Ok(())
     }
 
-    pub(in crate::stream) fn fail(&mut self, failure: &Failure<'_>, out: &mut Vec<u8>) {
-        if !self.phase.has_ended() {
-            self.phase = Phase::Ended;
-            failure::event(failure, Protocol::Messages, 0, out);
+    fn fail(&mut self, failure: &Failure<'_>, out: &mut Vec<u8>) {
+        self.phase = Phase::Ended;
+        failure::event(failure, Protocol::Messages, 0, out);
+    }
+
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    fn shed(&self) -> &Shed {
+        &self.shed
+    }
+}
+
+impl MessagesWriter {
+    pub(in crate::stream) fn new(context: AnswerContext) -> Self {
+        Self {
+            phase: Phase::Waiting,
+            shed: Shed::default(),
+            context,
+            head: Head::default(),
+            blocks: VecDeque::new(),
+            index: 0,
+            opened: 0,
+            usage: None,
+            end: None,
+            held: HeldBytes::default(),
         }
     }
 

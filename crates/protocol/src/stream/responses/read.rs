@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::super::ReadEvents;
 use super::super::state::{
-    MAX_OPEN_BLOCKS, cut_off, delta, not_an_object, raw_text, text_of, too_many_blocks,
+    MAX_OPEN_BLOCKS, delta, not_an_object, raw_text, text_of, too_many_blocks,
 };
 use super::items::{ContentPart, ItemKey, ItemState, OpenItems};
 use crate::answer::chat::parts::read_tier;
@@ -21,7 +22,6 @@ use crate::usage::read_responses;
 pub(in crate::stream) struct ResponsesReader {
     items: OpenItems,
     is_started: bool,
-    has_ended: bool,
 }
 
 /// Members of an event about a part of an item.
@@ -53,22 +53,7 @@ impl<'a> PartEvent<'a> {
     }
 }
 
-impl ResponsesReader {
-    pub(in crate::stream) fn read<'a>(
-        &mut self,
-        name: Option<&[u8]>,
-        data: &'a [u8],
-        events: &mut Vec<StreamEvent<'a>>,
-    ) {
-        if self.has_ended {
-            return;
-        }
-        if let Err(failure) = self.read_event(name, data, events) {
-            self.has_ended = true;
-            events.push(StreamEvent::Failed(failure));
-        }
-    }
-
+impl ReadEvents for ResponsesReader {
     fn read_event<'a>(
         &mut self,
         name: Option<&[u8]>,
@@ -125,6 +110,13 @@ impl ResponsesReader {
         Ok(())
     }
 
+    fn is_whole(&self) -> bool {
+        // The terminal event ends it.
+        false
+    }
+}
+
+impl ResponsesReader {
     fn start<'a>(&mut self, response: Option<&'a RawValue>, events: &mut Vec<StreamEvent<'a>>) {
         if std::mem::replace(&mut self.is_started, true) {
             return;
@@ -167,7 +159,6 @@ impl ResponsesReader {
         let reason = reason.given_content(self.items.has_calls, self.items.has_refusal);
         events.push(StreamEvent::End { choice: 0, reason });
         events.push(StreamEvent::Finished);
-        self.has_ended = true;
         Ok(())
     }
 
@@ -350,12 +341,6 @@ impl ResponsesReader {
                 self.read_arguments(&event.key, whole, events)
             }
             _ => Ok(()),
-        }
-    }
-
-    pub(in crate::stream) fn finish(&mut self, events: &mut Vec<StreamEvent<'static>>) {
-        if !std::mem::replace(&mut self.has_ended, true) {
-            events.push(StreamEvent::Failed(cut_off()));
         }
     }
 }

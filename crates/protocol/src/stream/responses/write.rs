@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::super::WriteEvents;
 use super::super::collect::own_seal;
 use super::super::state::{
     Head, HeldBytes, MAX_OPEN_BLOCKS, Phase, cut_off, too_many_blocks, write_ping,
@@ -22,8 +23,8 @@ use crate::shed::Shed;
 /// most [`MAX_HELD_BYTES`](super::super::state::MAX_HELD_BYTES) of each. A longer answer fails.
 #[derive(Debug)]
 pub(in crate::stream) struct ResponsesWriter {
-    pub(in crate::stream) phase: Phase,
-    pub(in crate::stream) shed: Shed,
+    phase: Phase,
+    shed: Shed,
     context: AnswerContext,
     head: Head,
     events: EventWriter,
@@ -39,34 +40,8 @@ pub(in crate::stream) struct ResponsesWriter {
     held: HeldBytes,
 }
 
-impl ResponsesWriter {
-    pub(in crate::stream) fn new(context: AnswerContext) -> Self {
-        Self {
-            phase: Phase::Waiting,
-            shed: Shed::default(),
-            context,
-            head: Head::default(),
-            events: EventWriter::default(),
-            items: VecDeque::new(),
-            opened: 0,
-            output: Vec::new(),
-            usage: None,
-            end: None,
-            has_refusal: false,
-            held: HeldBytes::default(),
-        }
-    }
-
-    pub(in crate::stream) fn write(&mut self, event: &StreamEvent<'_>, out: &mut Vec<u8>) {
-        if self.phase.has_ended() {
-            return;
-        }
-        if let Err(failure) = self.try_write(event, out) {
-            self.fail(&failure, out);
-        }
-    }
-
-    fn try_write(
+impl WriteEvents for ResponsesWriter {
+    fn write_event(
         &mut self,
         event: &StreamEvent<'_>,
         out: &mut Vec<u8>,
@@ -117,15 +92,39 @@ impl ResponsesWriter {
 
     /// Writes the error, and the failed response if the response has begun, as OpenAI does: official
     /// clients raise the first, Codex reads the second.
-    pub(in crate::stream) fn fail(&mut self, failure: &Failure<'_>, out: &mut Vec<u8>) {
-        if self.phase.has_ended() {
-            return;
-        }
+    fn fail(&mut self, failure: &Failure<'_>, out: &mut Vec<u8>) {
         let is_started = self.phase == Phase::Started;
         self.phase = Phase::Ended;
         failure::event(failure, Protocol::Responses, self.events.next_number(), out);
         if is_started {
             self.write_response("response.failed", &Status::Failed(failure), out);
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    fn shed(&self) -> &Shed {
+        &self.shed
+    }
+}
+
+impl ResponsesWriter {
+    pub(in crate::stream) fn new(context: AnswerContext) -> Self {
+        Self {
+            phase: Phase::Waiting,
+            shed: Shed::default(),
+            context,
+            head: Head::default(),
+            events: EventWriter::default(),
+            items: VecDeque::new(),
+            opened: 0,
+            output: Vec::new(),
+            usage: None,
+            end: None,
+            has_refusal: false,
+            held: HeldBytes::default(),
         }
     }
 
