@@ -39,7 +39,7 @@ pub fn headers(
         headers.push((remaining, limit.remaining.to_string()));
         let Some(millis) = limit.resets_in_millis else { continue };
         let value = match caller {
-            Protocol::Chat | Protocol::Responses => format_duration(millis),
+            Protocol::Chat | Protocol::Responses => openai::format_duration(millis),
             Protocol::Messages => rfc3339(now_epoch_seconds.saturating_add(millis.div_ceil(1_000))),
         };
         headers.push((reset, value));
@@ -68,20 +68,6 @@ fn names(caller: Protocol, measure: RateLimitMeasure) -> [&'static str; 3] {
             "anthropic-ratelimit-tokens-remaining",
             "anthropic-ratelimit-tokens-reset",
         ],
-    }
-}
-
-/// Formats a duration as OpenAI and Go do: `20ms`, `1s`, `6m0s`, `23h59m1s`.
-fn format_duration(millis: u64) -> String {
-    if millis < 1_000 {
-        return format!("{millis}ms");
-    }
-    let seconds = millis.div_ceil(1_000);
-    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m{seconds}s"),
-        (_, _) => format!("{hours}h{minutes}m{seconds}s"),
     }
 }
 

@@ -25,24 +25,10 @@ pub(crate) fn rate_limit_headers(
         headers.push((remaining, balance.left().to_string()));
         // A balance without a period never resets, so it has no reset header.
         if let Some(resets) = balance.resets {
-            headers.push((reset, format_duration(resets)));
+            headers.push((reset, openai::format_duration(resets)));
         }
     }
     headers
-}
-
-/// Formats a duration as OpenAI and Go do: `20ms`, `1s`, `6m0s`, `23h59m1s`.
-pub(crate) fn format_duration(millis: u64) -> String {
-    if millis < 1_000 {
-        return format!("{millis}ms");
-    }
-    let seconds = millis.div_ceil(1_000);
-    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m{seconds}s"),
-        (_, _) => format!("{hours}h{minutes}m{seconds}s"),
-    }
 }
 
 #[cfg(test)]
@@ -50,21 +36,7 @@ mod tests {
     use config::Measure;
     use ledger::AccountBalance;
 
-    use super::{format_duration, rate_limit_headers};
-
-    #[test]
-    fn format_duration_matches_openai() {
-        for (millis, expected) in [
-            (0, "0ms"),
-            (20, "20ms"),
-            (1_000, "1s"),
-            (59_001, "1m0s"),
-            (360_000, "6m0s"),
-            (86_340_500, "23h59m1s"),
-        ] {
-            assert_eq!(format_duration(millis), expected);
-        }
-    }
+    use super::rate_limit_headers;
 
     #[test]
     fn headers_describe_the_tightest_limit_of_each_measure() {
