@@ -53,7 +53,7 @@ pub use problem::{Problem, Problems, Warning};
 pub use provider::{Authentication, Paths, Provider};
 pub use route::{
     Balance, FallbackOn, Health, Hedge, Retries, Route, Sticky, Target, Targets, Timeouts,
-    WeightedTarget,
+    Translation, WeightedTarget,
 };
 pub use server::{Origins, Server};
 pub use storage::{RedisServer, Storage};

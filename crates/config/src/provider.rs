@@ -1,12 +1,12 @@
 //! Providers as parsed, and the table of built-in kinds: base URL, authentication, and endpoints.
 //!
-//! All kinds use OpenAI's formats at these paths, so no body is translated here. Hosts and paths follow
-//! Higress's table, and the providers' own documentation where it differs.
+//! Hosts and paths follow Higress's table, and the providers' own documentation where it differs.
 
 use std::borrow::Cow;
 
 use http::{HeaderName, Uri};
 use openai::{Endpoint, OutputField};
+use protocol::model::Protocol;
 use secret::Secret;
 
 /// `[[providers]]`
@@ -24,6 +24,10 @@ pub struct Provider {
     pub keys: Vec<Secret>,
     /// Whether the document names keys and none of them is set: the provider cannot be called.
     pub lacks_keys: bool,
+    /// The protocols in which it takes a chat, the preferred one first. Never empty.
+    pub protocols: Vec<Protocol>,
+    /// Name under which its seals are wrapped for callers of other protocols.
+    pub seal_maker: String,
     /// The endpoints that it offers.
     pub paths: Paths,
     /// Whether it accepts `stream_options.include_usage`.
@@ -33,9 +37,35 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// The URL of an endpoint for a model. `None` if the provider does not offer the endpoint.
-    pub fn url(&self, endpoint: Endpoint, model: &str) -> Option<Uri> {
-        let path = self.paths.path(endpoint)?;
+    /// The protocol of a call: the caller's own if the provider takes it, else the provider's first.
+    pub fn protocol_for(&self, endpoint: Endpoint, caller: Protocol) -> Protocol {
+        match endpoint {
+            Endpoint::ChatCompletions if self.protocols.contains(&caller) => caller,
+            Endpoint::ChatCompletions => self.protocols[0],
+            // These endpoints have one form only.
+            Endpoint::Completions | Endpoint::Embeddings => Protocol::Chat,
+        }
+    }
+
+    /// The URL of an endpoint in a protocol, for a model. `None` if the provider does not offer it.
+    pub fn url(&self, endpoint: Endpoint, protocol: Protocol, model: &str) -> Option<Uri> {
+        self.expand(self.paths.path(endpoint, protocol)?, model).try_into().ok()
+    }
+
+    /// The URL that counts the tokens of a request in a protocol. `None` if there is none.
+    pub fn count_url(&self, protocol: Protocol, model: &str) -> Option<Uri> {
+        let end = match protocol {
+            Protocol::Chat => return None,
+            Protocol::Responses => "/input_tokens",
+            Protocol::Messages => "/count_tokens",
+        };
+        let path = self.paths.path(Endpoint::ChatCompletions, protocol)?;
+        let at = path.find('?').unwrap_or(path.len());
+        self.expand(&[&path[..at], end, &path[at..]].concat(), model).try_into().ok()
+    }
+
+    /// The base URL with a path for a model.
+    fn expand(&self, path: &str, model: &str) -> String {
         let mut url = String::with_capacity(self.base_url.len() + path.len() + model.len());
         url.push_str(&self.base_url);
         match path.split_once("{model}") {
@@ -46,7 +76,7 @@ impl Provider {
                 url.push_str(after);
             }
         }
-        url.try_into().ok()
+        url
     }
 }
 
@@ -64,6 +94,10 @@ pub enum Authentication {
 pub struct Paths {
     /// Chat completions.
     pub chat: Option<Cow<'static, str>>,
+    /// OpenAI's Responses.
+    pub responses: Option<Cow<'static, str>>,
+    /// Anthropic's Messages.
+    pub messages: Option<Cow<'static, str>>,
     /// Completions of a prompt.
     pub completions: Option<Cow<'static, str>>,
     /// Embeddings.
@@ -71,12 +105,14 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// The path of an endpoint. `None` if the provider does not offer it.
-    pub fn path(&self, endpoint: Endpoint) -> Option<&str> {
-        match endpoint {
-            Endpoint::ChatCompletions => self.chat.as_deref(),
-            Endpoint::Completions => self.completions.as_deref(),
-            Endpoint::Embeddings => self.embeddings.as_deref(),
+    /// The path of an endpoint in a protocol. `None` if the provider does not offer it.
+    pub fn path(&self, endpoint: Endpoint, protocol: Protocol) -> Option<&str> {
+        match (endpoint, protocol) {
+            (Endpoint::ChatCompletions, Protocol::Chat) => self.chat.as_deref(),
+            (Endpoint::ChatCompletions, Protocol::Responses) => self.responses.as_deref(),
+            (Endpoint::ChatCompletions, Protocol::Messages) => self.messages.as_deref(),
+            (Endpoint::Completions, _) => self.completions.as_deref(),
+            (Endpoint::Embeddings, _) => self.embeddings.as_deref(),
         }
     }
 }
@@ -96,6 +132,8 @@ pub(super) struct ProviderKind {
     pub(super) stream_usage: bool,
     /// The field that bounds the tokens of a chat's answer.
     pub(super) output_field: OutputField,
+    /// The protocols in which it takes a chat, the preferred one first.
+    pub(super) protocols: &'static [Protocol],
     paths: EndpointPaths,
     /// The paths of calls with an `api_version`, which replaces `{api_version}`.
     versioned_paths: Option<EndpointPaths>,
@@ -104,12 +142,17 @@ pub(super) struct ProviderKind {
 #[derive(Clone, Copy, Debug)]
 struct EndpointPaths {
     chat: &'static str,
+    responses: &'static str,
     completions: Option<&'static str>,
     embeddings: Option<&'static str>,
 }
 
-const CHAT: EndpointPaths =
-    EndpointPaths { chat: "/chat/completions", completions: None, embeddings: None };
+const CHAT: EndpointPaths = EndpointPaths {
+    chat: "/chat/completions",
+    responses: "/responses",
+    completions: None,
+    embeddings: None,
+};
 const CHAT_AND_COMPLETIONS: EndpointPaths =
     EndpointPaths { completions: Some("/completions"), ..CHAT };
 const CHAT_AND_EMBEDDINGS: EndpointPaths =
@@ -125,9 +168,13 @@ const DEFAULTS: ProviderKind = ProviderKind {
     keyless: false,
     stream_usage: true,
     output_field: OutputField::MaxTokens,
+    protocols: &[Protocol::Chat],
     paths: CHAT,
     versioned_paths: None,
 };
+
+/// The protocols of OpenAI's own service.
+const CHAT_AND_RESPONSES: &[Protocol] = &[Protocol::Chat, Protocol::Responses];
 
 const fn provider_kind(
     name: &'static str,
@@ -138,27 +185,36 @@ const fn provider_kind(
 }
 
 /// Every built-in kind.
-static PROVIDER_KINDS: [ProviderKind; 27] = [
+static PROVIDER_KINDS: [ProviderKind; 28] = [
     ProviderKind {
         output_field: OutputField::MaxCompletionTokens,
+        protocols: CHAT_AND_RESPONSES,
         ..provider_kind("openai", "https://api.openai.com/v1", ALL_ENDPOINTS)
     },
     // The base URL is the resource (https://NAME.openai.azure.com), since the paths of both forms begin there.
     ProviderKind {
         name: "azure",
         output_field: OutputField::MaxCompletionTokens,
+        protocols: CHAT_AND_RESPONSES,
         header: Some("api-key"),
         paths: EndpointPaths {
             chat: "/openai/v1/chat/completions",
+            responses: "/openai/v1/responses",
             completions: Some("/openai/v1/completions"),
             embeddings: Some("/openai/v1/embeddings"),
         },
         versioned_paths: Some(EndpointPaths {
             chat: "/openai/deployments/{model}/chat/completions?api-version={api_version}",
+            responses: "/openai/responses?api-version={api_version}",
             completions: Some("/openai/deployments/{model}/completions?api-version={api_version}"),
             embeddings: Some("/openai/deployments/{model}/embeddings?api-version={api_version}"),
         }),
         ..DEFAULTS
+    },
+    ProviderKind {
+        header: Some("x-api-key"),
+        protocols: &[Protocol::Messages],
+        ..provider_kind("anthropic", "https://api.anthropic.com/v1", CHAT)
     },
     provider_kind("deepseek", "https://api.deepseek.com/v1", CHAT),
     provider_kind("qwen", "https://dashscope.aliyuncs.com/compatible-mode/v1", ALL_ENDPOINTS),
@@ -247,8 +303,8 @@ impl ProviderKind {
         })
     }
 
-    /// Its endpoints, with or without an `api_version`.
-    pub(super) fn paths(&self, api_version: Option<&str>) -> Paths {
+    /// Its endpoints behind a base URL, with or without an `api_version`.
+    pub(super) fn paths(&self, base_url: &str, api_version: Option<&str>) -> Paths {
         let (offer, version) = match (self.versioned_paths, api_version) {
             (Some(offer), Some(version)) => (offer, version),
             _ => (self.paths, ""),
@@ -257,8 +313,14 @@ impl ProviderKind {
             None => Cow::Borrowed(template),
             Some((before, after)) => Cow::Owned([before, version, after].concat()),
         };
+        // Anthropic's clients take the address without the version, and others with it.
+        let is_version =
+            |segment: &str| segment.starts_with('v') && segment[1..].parse::<u32>().is_ok();
+        let has_version = base_url.rsplit('/').next().is_some_and(is_version);
         Paths {
             chat: Some(path(offer.chat)),
+            responses: Some(path(offer.responses)),
+            messages: Some(if has_version { "/messages" } else { "/v1/messages" }.into()),
             completions: offer.completions.map(path),
             embeddings: offer.embeddings.map(path),
         }

@@ -31,6 +31,8 @@ pub(crate) mod response;
 
 pub mod config_loader;
 pub mod gateway;
+
+mod count_tokens;
 mod pipeline;
 
 pub mod live_config;

@@ -3,9 +3,12 @@
 use std::rc::Rc;
 
 use http::request::Parts;
+use openai::token_estimate;
+use protocol::AnswerContext;
 
 use crate::auth::access;
 use crate::cache::lookup::{self, CacheLookup, CacheRequest};
+use crate::count_tokens;
 use crate::error::{Error, Refusal};
 use crate::gateway::Gateway;
 use crate::guards::pipeline::GuardPipeline;
@@ -16,7 +19,7 @@ use crate::limits::admission::{self, Admitted};
 use crate::limits::matching::LimitSubject;
 use crate::request::client_ip;
 use crate::request::cors::Cors;
-use crate::request::endpoint::{ApiEndpoint, GatewayEndpoint};
+use crate::request::endpoint::{self, ApiEndpoint, GatewayEndpoint};
 use crate::request::parse::ParsedRequest;
 use crate::request::read_body::{self, BodyBounds};
 use crate::request::request_id;
@@ -28,6 +31,7 @@ use crate::telemetry::request_scope::RequestScope;
 use crate::telemetry::transcript::Transcript;
 use crate::upstream::caller_upstreams::CallerUpstreams;
 use crate::upstream::dispatch::Dispatcher;
+use crate::upstream::read_answer::answer_context;
 
 impl Gateway {
     /// The request's trace context; `None` if no traces are exported.
@@ -69,6 +73,7 @@ impl Gateway {
             Ok(GatewayEndpoint::Api(api)) => Ok(api),
             Err(refusal) => Err(refusal),
         };
+        let caller = endpoint::caller_protocol(parts.uri.path());
         let id = request_id::request_id(&parts.headers, &host);
         let trace = self.start_trace(&host, &parts);
         let mut scope = RequestScope::open(self.record_sinks(), host.clone(), id, trace);
@@ -76,7 +81,7 @@ impl Gateway {
             Ok(api) => run(self, api, &parts, &mut body, &mut scope).await,
             Err(refusal) => Err(refusal.into()),
         };
-        let response = response::into_response(result, host.clone(), scope);
+        let response = response::into_response(result, caller, host.clone(), scope);
         // Without a wait, unless a refusal left a part of the body unread.
         read_body::drain_body(&host, &parts.headers, &mut body).await;
         response::strip_body_for_head(&parts.method, response)
@@ -100,13 +105,22 @@ pub(crate) async fn run<P: Host>(
     let client_ip = client_ip::client_ip(config, parts);
     access::check_global_ip(config, client_ip)?;
     // Authentication comes before the body is read: anonymous clients must not cause work.
-    let caller = gateway.authenticator().authenticate(host, headers).await?;
+    let protocol = endpoint::caller_protocol(parts.uri.path());
+    let caller = gateway.authenticator().authenticate(host, headers, protocol).await?;
     scope.authenticated(&caller, api.operation());
     access::check_caller_ip(&caller, client_ip)?;
-    let endpoint = match &api {
-        ApiEndpoint::Models => return Ok(Reply::Models(models::list(config, &caller))),
-        ApiEndpoint::Model(id) => return Ok(Reply::Models(models::model(config, &caller, id)?)),
-        ApiEndpoint::Inference { endpoint, deployment } => (*endpoint, deployment.as_deref()),
+    let listed = models::list_protocol(headers);
+    let call = match api {
+        ApiEndpoint::Models => {
+            return Ok(Reply::Models(models::list(config, &caller, listed), listed));
+        }
+        ApiEndpoint::Model(id) => {
+            return Ok(Reply::Models(models::model(config, &caller, &id, listed)?, listed));
+        }
+        ApiEndpoint::CountTokens(protocol) => {
+            return count_tokens::run(gateway, protocol, (parts, body), &caller, scope).await;
+        }
+        ApiEndpoint::Inference(call) => call,
     };
 
     // The body is parsed only once; later steps work on ranges of it.
@@ -118,9 +132,8 @@ pub(crate) async fn run<P: Host>(
     };
     let received = read_body::read_json_body(host, headers, body, bounds).await?;
     let size = received.bytes.len();
-    let (endpoint, deployment) = endpoint;
-    let mut request = ParsedRequest::parse(endpoint, deployment, received)?;
-    scope.parsed(request.fields());
+    let mut request = ParsedRequest::parse(&call, headers, received)?;
+    scope.parsed(request.fields(), request.protocol());
     // The route comes next, because permissions name routes.
     let matched = MatchedRoute::lookup(config, &caller, &request.fields().model)?;
     if host.now() >= scope.began() + matched.route.timeouts.total {
@@ -173,7 +186,8 @@ pub(crate) async fn run<P: Host>(
         CacheLookup::Miss(slot) => (Some(slot), None),
         CacheLookup::Hit(hit) if hit.is_charged() => (None, Some(hit)),
         CacheLookup::Hit(hit) => {
-            return Ok(Reply::Cached(hit, Retention { slot: None, conversation }));
+            let retention = Retention { slot: None, conversation };
+            return Ok(Reply::Cached(hit, retention, caller_context(host, &request)));
         }
     };
 
@@ -195,7 +209,8 @@ pub(crate) async fn run<P: Host>(
         let first = &plan.targets()[0];
         if hit.target == first.label() {
             scope.priced(first.price);
-            return Ok(Reply::Cached(hit, Retention { slot: None, conversation }));
+            let retention = Retention { slot: None, conversation };
+            return Ok(Reply::Cached(hit, retention, caller_context(host, &request)));
         }
         // A limit selected another target than the hit's.
         scope.looked_up(CacheLookup::Bypass.name());
@@ -206,6 +221,9 @@ pub(crate) async fn run<P: Host>(
         Some(guards) => guards.check_request(&request, scope).await?,
         None => None,
     };
+    if let Some(masked) = &masked {
+        plan.check_first(masked)?;
+    }
     let max_output_tokens = scope.max_output_tokens();
     if let Some(slot) = &mut slot {
         slot.is_capped = max_output_tokens.is_some();
@@ -219,15 +237,36 @@ pub(crate) async fn run<P: Host>(
         max_output_tokens,
         reads_texts: scope.transcript().is_some()
             || guards.as_ref().is_some_and(|guards| guards.checks_answers()),
+        stores_answer: slot.is_some() || conversation.is_some(),
     };
     let mut answer = dispatcher.dispatch(scope).await?;
     let guards_stream = match &guards {
         Some(guards) => guards.check_answer(&mut answer.answer, &request, scope).await?,
         None => false,
     };
-    let guards = guards.filter(|_| guards_stream).map(|guards| (guards, endpoint));
-    let retention = Retention { slot, conversation };
-    Ok(Reply::Answer(ServedAnswer { answer, timeouts: matched.route.timeouts, guards, retention }))
+    let guards = guards.filter(|_| guards_stream).map(|guards| (guards, call.endpoint));
+    let mut context = caller_context(host, &request);
+    if let Some(translation) = &answer.answer.translation {
+        scope.shed(&translation.shed);
+        context.tools = translation.tools.clone();
+        if !context.tools.is_empty() {
+            // An entry has no place for the caller's names of the tools.
+            slot = None;
+        }
+    }
+    context.seal_maker = plan.seal_maker(scope.record().target.as_deref());
+    let (timeouts, retention) = (matched.route.timeouts, Retention { slot, conversation });
+    Ok(Reply::Answer(ServedAnswer { answer, timeouts, guards, retention, context }))
+}
+
+/// Facts for the writer of an answer in the caller's protocol.
+fn caller_context(host: &impl Host, request: &ParsedRequest) -> AnswerContext {
+    let Some(original) = request.original() else { return AnswerContext::default() };
+    AnswerContext {
+        estimated_input_tokens: token_estimate::estimate_tokens(request.prompt_size()),
+        echo: original.echo(),
+        ..answer_context(host)
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use serde::Serialize;
 
 /// The operation of a request for the list of models.
 pub(crate) const MODELS_OPERATION: &str = "models";
+/// The operation of a request for the count of a prompt's tokens.
+pub(crate) const COUNT_TOKENS_OPERATION: &str = "count_tokens";
 
 /// One request, from its arrival to its last byte: one line of JSON in the host's log.
 #[derive(Debug, Default, Serialize)]
@@ -67,6 +69,12 @@ pub struct Record {
     pub not_replayed: bool,
     /// Whether another target completed a stream that broke off.
     pub continued: bool,
+    /// The caller's protocol, if it is not Chat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<&'static str>,
+    /// Paths of the request that a translation left out without a change of the meaning.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shed: Vec<String>,
     /// Tokens spent.
     pub tokens: Tokens,
     /// Cost by the configuration's prices; `None` if no price is known, which counts as zero.

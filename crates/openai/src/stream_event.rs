@@ -24,6 +24,8 @@ pub enum EventSummary {
     Error,
     /// A chunk, or other JSON.
     Chunk(Chunk),
+    /// A chunk that ends the stream; Chat has none.
+    Last(Chunk),
     /// Not JSON.
     Malformed,
 }

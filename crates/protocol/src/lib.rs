@@ -30,6 +30,7 @@ pub mod seal;
 mod shed;
 mod sse;
 pub mod stream;
+mod summary;
 mod tool_name;
 mod usage;
 
@@ -38,4 +39,5 @@ pub use context::AnswerContext;
 pub use echo::ResponseEcho;
 pub use shed::Shed;
 pub use sse::KEEP_ALIVE;
+pub use summary::{summarize_answer, summarize_event};
 pub use tool_name::{ToolName, ToolNames};

@@ -24,6 +24,7 @@ mod provider_hint;
 mod route;
 mod server;
 mod storage;
+mod translation;
 
 pub use admin::MIN_TOKEN_BYTES;
 pub use ids::expected_id_format;

@@ -31,7 +31,8 @@ pub(super) use permission::{Addresses, Bounds, Parameters};
 pub(super) use price::{Price, PriceTier};
 pub(super) use provider::Provider;
 pub(super) use route::{
-    BALANCES, CONDITIONS, Health, Hedge, Retries, Route, Target, Timeouts, WeightedTarget,
+    BALANCES, CONDITIONS, Health, Hedge, LOSS_POLICIES, Retries, Route, Target, Timeouts,
+    Translate, WeightedTarget,
 };
 pub(super) use server::{Auth, Server};
 pub(super) use storage::{Ledger, StorageSections, Store};

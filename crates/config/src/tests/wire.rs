@@ -1,6 +1,8 @@
 //! Literal URLs of every built-in provider.
 
+use http::HeaderName;
 use openai::Endpoint;
+use protocol::model::Protocol;
 
 use crate::provider::ProviderKind;
 use crate::{Authentication, Provider};
@@ -16,13 +18,14 @@ fn provider(fields: &str) -> Provider {
 fn assert_urls(fields: &str, expected: [&str; 3]) {
     let provider = provider(fields);
     let found = Endpoint::ALL.map(|endpoint| {
-        provider.url(endpoint, "a/b").map(|url| url.to_string()).unwrap_or_default()
+        let protocol = provider.protocol_for(endpoint, Protocol::Chat);
+        provider.url(endpoint, protocol, "a/b").map(|url| url.to_string()).unwrap_or_default()
     });
     assert_eq!(found, expected, "{fields}");
 }
 
 /// URLs of chat, completions, and embeddings of every kind with its required fields; "" if not offered.
-const EVERY_KIND: [(&str, &str, [&str; 3]); 27] = [
+const EVERY_KIND: [(&str, &str, [&str; 3]); 28] = [
     (
         "openai",
         "",
@@ -41,6 +44,7 @@ const EVERY_KIND: [(&str, &str, [&str; 3]); 27] = [
             "https://name.openai.azure.com/openai/v1/embeddings",
         ],
     ),
+    ("anthropic", "", ["https://api.anthropic.com/v1/messages", "", ""]),
     ("deepseek", "", ["https://api.deepseek.com/v1/chat/completions", "", ""]),
     (
         "qwen",
@@ -242,7 +246,8 @@ fn authentication_of_every_kind_is_its_own() {
     for (name, more, _) in EVERY_KIND {
         let fields = format!("id = \"{name}\"\nkeys = [\"secret:A\"]\n{more}");
         let expected = match name {
-            "azure" => Authentication::Header("api-key".parse().expect("it is a header's name")),
+            "azure" => Authentication::Header(HeaderName::from_static("api-key")),
+            "anthropic" => Authentication::Header(HeaderName::from_static("x-api-key")),
             _ => Authentication::Bearer,
         };
         assert_eq!(provider(&fields).authentication, expected, "{name}");

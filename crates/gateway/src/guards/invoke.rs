@@ -16,6 +16,7 @@ use guards::{
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Uri};
 use openai::Endpoint;
+use protocol::model::Protocol;
 
 use crate::host::Host;
 use crate::host::futures::{join_all, until_timer};
@@ -103,7 +104,9 @@ impl<P: Host> GuardPipeline<P> {
                             llm_judge::request_body(model, format, question, Some(&part))
                         }
                     };
-                    let uri = |provider: &Provider| provider.url(Endpoint::ChatCompletions, model);
+                    let uri = |provider: &Provider| {
+                        provider.url(Endpoint::ChatCompletions, Protocol::Chat, model)
+                    };
                     let answer = self.call_provider(settings.provider, uri, body, timeout).await?;
                     llm_judge::parse_verdict(&answer, format, guard.block_at)
                 };

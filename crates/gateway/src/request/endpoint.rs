@@ -8,9 +8,10 @@ use std::borrow::Cow;
 use http::Method;
 use json::percent;
 use openai::Endpoint;
+use protocol::model::Protocol;
 
 use crate::error::{ForeignProtocol, Refusal};
-use crate::record::MODELS_OPERATION;
+use crate::record::{COUNT_TOKENS_OPERATION, MODELS_OPERATION};
 
 const HEALTH_SEGMENTS: [&str; 1] = ["healthz"];
 
@@ -22,11 +23,11 @@ const MAX_SEGMENTS: usize = 64;
 pub(crate) enum GatewayEndpoint {
     /// `GET /healthz`, without a key.
     Health,
-    /// An endpoint of OpenAI's API, with a key.
+    /// An endpoint of a provider's API, with a key.
     Api(ApiEndpoint),
 }
 
-/// An endpoint of OpenAI's API.
+/// An endpoint of the APIs of OpenAI and Anthropic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ApiEndpoint {
     /// `GET …/models`
@@ -34,12 +35,20 @@ pub(crate) enum ApiEndpoint {
     /// `GET …/models/ID`
     Model(String),
     /// A call to a model.
-    Inference {
-        /// The endpoint.
-        endpoint: Endpoint,
-        /// Model that the path names, as Azure's does. It overrides the model of the body.
-        deployment: Option<String>,
-    },
+    Inference(InferenceCall),
+    /// `POST …/messages/count_tokens` or `POST …/responses/input_tokens`: the tokens of a prompt.
+    CountTokens(Protocol),
+}
+
+/// A call to a model, by its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InferenceCall {
+    /// The endpoint; a chat in any of the protocols is one.
+    pub endpoint: Endpoint,
+    /// The caller's protocol.
+    pub protocol: Protocol,
+    /// Model that the path names, as Azure's does. It overrides the model of the body.
+    pub deployment: Option<String>,
 }
 
 impl ApiEndpoint {
@@ -47,14 +56,15 @@ impl ApiEndpoint {
     pub(crate) fn operation(&self) -> &'static str {
         match self {
             Self::Models | Self::Model(_) => MODELS_OPERATION,
-            Self::Inference { endpoint, .. } => endpoint.operation(),
+            Self::Inference(call) => call.endpoint.operation(),
+            Self::CountTokens(_) => COUNT_TOKENS_OPERATION,
         }
     }
 
     fn method(&self) -> Method {
         match self {
             Self::Models | Self::Model(_) => Method::GET,
-            Self::Inference { .. } => Method::POST,
+            Self::Inference(_) | Self::CountTokens(_) => Method::POST,
         }
     }
 }
@@ -111,14 +121,60 @@ fn not_allowed(allow: &Method) -> Refusal {
     Refusal::MethodNotAllowed { allow: if *allow == Method::POST { "POST" } else { "GET, HEAD" } }
 }
 
+/// Ends of paths in other protocols than Chat.
+const PROTOCOL_PATHS: [(&[&str], Protocol, bool); 4] = [
+    (&["responses"], Protocol::Responses, false),
+    (&["responses", "input_tokens"], Protocol::Responses, true),
+    (&["messages"], Protocol::Messages, false),
+    (&["messages", "count_tokens"], Protocol::Messages, true),
+];
+
 /// A call to a model: the last segments are an endpoint's path.
 fn inference_endpoint(segments: &[&str]) -> Option<ApiEndpoint> {
+    // Messages of OpenAI's assistants are below a thread.
+    if !segments.contains(&"threads")
+        && let Some((_, protocol, is_count)) =
+            PROTOCOL_PATHS.iter().find(|(path, ..)| segments.ends_with(path))
+    {
+        return Some(match is_count {
+            true => ApiEndpoint::CountTokens(*protocol),
+            false => ApiEndpoint::Inference(InferenceCall {
+                endpoint: Endpoint::ChatCompletions,
+                protocol: *protocol,
+                deployment: None,
+            }),
+        });
+    }
     // `/chat/completions` ends with `/completions`, and stands before it in the list.
     let (endpoint, before) = Endpoint::ALL.into_iter().find_map(|endpoint| {
         let path: Vec<&str> = endpoint.path().split('/').skip(1).collect();
         Some((endpoint, segments.strip_suffix(path.as_slice())?))
     })?;
-    Some(ApiEndpoint::Inference { endpoint, deployment: deployment(before) })
+    let deployment = deployment(before);
+    Some(ApiEndpoint::Inference(InferenceCall { endpoint, protocol: Protocol::Chat, deployment }))
+}
+
+/// The protocol of a caller, by the path, whether or not it has an endpoint: errors have its shape.
+pub(crate) fn caller_protocol(path: &str) -> Protocol {
+    let segments: Vec<&str> = non_empty_segments(path).take(MAX_SEGMENTS).collect();
+    match near_protocol(&segments) {
+        Some(protocol) => protocol,
+        None => Protocol::Chat,
+    }
+}
+
+/// The protocol whose name stands near the end of a path.
+fn near_protocol(segments: &[&str]) -> Option<Protocol> {
+    let has = |name: &str| segments.contains(&name);
+    let is_near_end = |name: &str| {
+        let at = segments.iter().rposition(|segment| *segment == name);
+        at.is_some_and(|at| segments.len() - at <= 3)
+    };
+    if is_near_end("responses") && !has("models") {
+        return Some(Protocol::Responses);
+    }
+    let is_messages = is_near_end("messages") && !has("threads") && !has("models");
+    (is_messages || segments.ends_with(&["v1", "complete"])).then_some(Protocol::Messages)
 }
 
 /// The model of `…/deployments/NAME` (Azure) or `…/engines/NAME` (OpenAI's clients before 1.0). A name may
@@ -144,7 +200,7 @@ fn model_endpoint(segments: &[&str]) -> Option<ApiEndpoint> {
     }
 }
 
-/// The protocol that the gateway does not serve, by its path.
+/// The protocol of a path that the gateway does not serve.
 fn foreign_protocol(segments: &[&str], is_read: bool) -> Option<ForeignProtocol> {
     let has = |name: &str| segments.contains(&name);
     // Google's OpenAI-compatible API is below `/v1beta/openai`.
@@ -156,16 +212,11 @@ fn foreign_protocol(segments: &[&str], is_read: bool) -> Option<ForeignProtocol>
     if !is_read && last.contains(':') && before.contains(&"models") {
         return Some(ForeignProtocol::Gemini);
     }
-    let is_near_end = |name: &str| {
-        let at = segments.iter().rposition(|segment| *segment == name);
-        at.is_some_and(|at| segments.len() - at <= 3)
-    };
-    if is_near_end("responses") && !has("models") {
-        return Some(ForeignProtocol::Responses);
+    match near_protocol(segments)? {
+        Protocol::Chat => None,
+        Protocol::Responses => Some(ForeignProtocol::Responses),
+        Protocol::Messages => Some(ForeignProtocol::Messages),
     }
-    // Messages of OpenAI's assistants are below a thread.
-    let is_messages = is_near_end("messages") && !has("threads") && !has("models");
-    (is_messages || segments.ends_with(&["v1", "complete"])).then_some(ForeignProtocol::Messages)
 }
 
 /// Segments as one decoded name. A broken escape remains as it is.
@@ -179,7 +230,9 @@ mod tests {
     use http::Method;
     use openai::Endpoint;
 
-    use super::{ApiEndpoint, GatewayEndpoint};
+    use protocol::model::Protocol;
+
+    use super::{ApiEndpoint, GatewayEndpoint, InferenceCall, caller_protocol};
     use crate::error::{ForeignProtocol, Refusal};
 
     fn parse(method: Method, path: &str) -> Option<ApiEndpoint> {
@@ -193,9 +246,9 @@ mod tests {
 
     #[track_caller]
     fn assert_inference(path: &str, expected: Endpoint, model: Option<&str>) {
-        let expected =
-            ApiEndpoint::Inference { endpoint: expected, deployment: model.map(str::to_owned) };
-        assert_eq!(parse(Method::POST, path), Some(expected), "{path}");
+        let deployment = model.map(str::to_owned);
+        let call = InferenceCall { endpoint: expected, protocol: Protocol::Chat, deployment };
+        assert_eq!(parse(Method::POST, path), Some(ApiEndpoint::Inference(call)), "{path}");
     }
 
     #[track_caller]
@@ -287,15 +340,36 @@ mod tests {
     }
 
     #[test]
+    fn end_of_path_selects_protocol() {
+        for (path, protocol, is_count) in [
+            ("/v1/responses", Protocol::Responses, false),
+            ("/responses/", Protocol::Responses, false),
+            ("/team/a/v1/responses/input_tokens", Protocol::Responses, true),
+            ("/v1/messages", Protocol::Messages, false),
+            ("/v1/v1/messages", Protocol::Messages, false),
+            ("/v1//messages/count_tokens", Protocol::Messages, true),
+        ] {
+            let call =
+                InferenceCall { endpoint: Endpoint::ChatCompletions, protocol, deployment: None };
+            let expected = match is_count {
+                true => ApiEndpoint::CountTokens(protocol),
+                false => ApiEndpoint::Inference(call),
+            };
+            assert_eq!(parse(Method::POST, path), Some(expected), "{path}");
+            assert_eq!(caller_protocol(path), protocol, "{path}");
+        }
+        assert_eq!(caller_protocol("/v1/messages/batches"), Protocol::Messages);
+        assert_eq!(caller_protocol("/v1/chat/completions"), Protocol::Chat);
+        assert_eq!(caller_protocol("/v1/threads/t/messages"), Protocol::Chat);
+    }
+
+    #[test]
     fn path_of_other_protocol_is_recognized() {
         use ForeignProtocol::{Gemini, Messages, Responses};
         for (method, path, expected) in [
-            (Method::POST, "/v1/responses", Responses),
-            (Method::POST, "/responses/", Responses),
             (Method::GET, "/v1/responses/resp_1/input_items", Responses),
-            (Method::POST, "/v1/responses/input_tokens", Responses),
-            (Method::POST, "/v1/messages", Messages),
-            (Method::POST, "/v1//messages/count_tokens", Messages),
+            (Method::POST, "/v1/responses/resp_1/cancel", Responses),
+            (Method::POST, "/v1/messages/batches", Messages),
             (Method::POST, "/v1/complete", Messages),
             (Method::POST, "/v1/models/gemini-2.5-flash:generateContent", Gemini),
             (Method::POST, "/v1beta/models/gemini-2.5-flash:streamGenerateContent", Gemini),
@@ -320,6 +394,8 @@ mod tests {
         for (method, path, expected) in [
             (Method::GET, "/v1/chat/completions", "POST"),
             (Method::GET, "/chat/completions/", "POST"),
+            (Method::GET, "/v1/messages", "POST"),
+            (Method::GET, "/v1/responses", "POST"),
             (Method::POST, "/healthz", "GET, HEAD"),
             (Method::POST, "/models", "GET, HEAD"),
             (Method::DELETE, "/v1/models/x", "GET, HEAD"),

@@ -5,6 +5,8 @@ pub(crate) mod client_ip;
 pub(crate) mod cors;
 pub(crate) mod endpoint;
 pub(crate) mod headers;
+pub(crate) mod original;
 pub(crate) mod parse;
 pub(crate) mod read_body;
 pub(crate) mod request_id;
+pub(crate) mod translation;

@@ -39,11 +39,11 @@ pub(crate) struct BodyBounds<'a> {
     pub budget: &'a Rc<BodyBudget>,
 }
 
-/// A whole body. Its permit is held for as long as the body.
+/// A whole body, with its share of the isolate's budget.
 #[derive(Debug)]
 pub(crate) struct ReceivedBody {
     pub bytes: Bytes,
-    pub permit: Rc<BodyPermit>,
+    pub permit: BodyPermit,
 }
 
 /// Reads a JSON body. What is left of it after an error can be drained.
@@ -96,7 +96,7 @@ pub(crate) async fn read_json_body(
             }
         };
         let Some(piece) = piece.transpose().map_err(|_| Refusal::BodyBroken)? else {
-            return Ok(ReceivedBody { bytes: whole, permit: Rc::new(permit) });
+            return Ok(ReceivedBody { bytes: whole, permit });
         };
         if received + piece.len() > limit {
             return Err(Refusal::TooLarge { limit }.into());

@@ -5,10 +5,12 @@ use config::{
     Balance, Config, ModelPrice, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target,
 };
 use http::{HeaderMap, Uri};
+use protocol::model::Protocol;
 
 use crate::auth::caller::Caller;
 use crate::error::Refusal;
 use crate::request::parse::ParsedRequest;
+use crate::request::translation::NoTranslation;
 use crate::routing::balance::{self, TargetLoad};
 use crate::routing::weighted;
 
@@ -66,6 +68,8 @@ pub(crate) struct Candidate<'a> {
     pub provider: &'a Provider,
     /// The model's name at the provider.
     pub model: &'a str,
+    /// Protocol of the call.
+    pub protocol: Protocol,
     /// URL of the endpoint.
     pub url: Uri,
     /// Price; `None` if unknown.
@@ -90,14 +94,15 @@ impl<'a> Candidate<'a> {
     fn new(config: &'a Config, target: &'a Target, request: &'a ParsedRequest) -> Option<Self> {
         let (index, model) = (target.provider, target_model(target, &request.fields().model));
         let provider = config.provider(index);
-        let url = provider.url(request.endpoint(), model)?;
+        let protocol = provider.protocol_for(request.endpoint(), request.protocol());
+        let url = provider.url(request.endpoint(), protocol, model)?;
         let price = config.prices.lookup(index, model);
         let model_origin = match &target.model {
             Some(_) => ModelOrigin::Target,
             None if config.models.has_exact(model) => ModelOrigin::Route,
             None => ModelOrigin::Caller,
         };
-        Some(Self { provider_index: index, provider, model, url, price, model_origin })
+        Some(Self { provider_index: index, provider, model, protocol, url, price, model_origin })
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -128,16 +133,30 @@ impl<'a> TargetPlan<'a> {
         let entropy = name.map_or(entropy, |name| weighted::sticky_entropy(&route.id, name));
         let chosen = choose_target(config, route, request, health, (now, entropy));
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
+        let mut no_translation = None;
         for target in chosen.into_iter().chain(&route.fallback) {
             let Some(candidate) = Candidate::new(config, target, request) else { continue };
+            // Only the first target is known to be called; a later one is checked before its call.
+            if targets.is_empty()
+                && let Err(reason) =
+                    request.check_translatable(candidate.provider, candidate.protocol, route)
+            {
+                no_translation.get_or_insert(reason);
+                continue;
+            }
             // A failed target is not a fallback for itself.
             if targets.iter().all(|other| !other.is_same(&candidate)) {
                 targets.push(candidate);
             }
         }
         if targets.is_empty() {
-            let (model, path) = (request.fields().model.clone(), request.endpoint().path());
-            return Err(Refusal::EndpointNotOffered { model, path });
+            return Err(match no_translation.or_else(|| first_reason(config, route, request)) {
+                Some(reason) => reason.into(),
+                None => {
+                    let (model, path) = (request.fields().model.clone(), request.endpoint().path());
+                    Refusal::EndpointNotOffered { model, path }
+                }
+            });
         }
         // A half-open target gets one call at a time, so the choice may fall on another one.
         let first = &targets[0];
@@ -198,6 +217,20 @@ impl<'a> TargetPlan<'a> {
             .fold(Price::default(), |highest, price| highest.max(price.at(prompt_tokens)))
     }
 
+    /// Checks that the first target can take a request whose texts a step has changed.
+    pub(crate) fn check_first(&self, request: &ParsedRequest) -> Result<(), Refusal> {
+        let first = &self.targets[0];
+        request
+            .check_translatable(first.provider, first.protocol, self.route())
+            .map_err(NoTranslation::into)
+    }
+
+    /// The maker of seals of the target with this label.
+    pub(crate) fn seal_maker(&self, label: Option<&str>) -> Option<String> {
+        let is_labeled = |target: &&Candidate<'_>| Some(&*target.label()) == label;
+        self.targets.iter().find(is_labeled).map(|target| target.provider.seal_maker.clone())
+    }
+
     /// Drops the targets before a position.
     pub(crate) fn drop_before(&mut self, position: usize) {
         self.targets.drain(..position);
@@ -232,8 +265,18 @@ fn target_model<'t>(target: &'t Target, requested: &'t str) -> &'t str {
     target.model.as_deref().unwrap_or(requested)
 }
 
+/// The reason for which the first weighted target that offers the endpoint cannot take the request.
+fn first_reason(config: &Config, route: &Route, request: &ParsedRequest) -> Option<NoTranslation> {
+    route.targets.all().iter().find_map(|weighted| {
+        let provider = config.provider(weighted.target.provider);
+        let protocol = provider.protocol_for(request.endpoint(), request.protocol());
+        provider.paths.path(request.endpoint(), protocol)?;
+        request.check_translatable(provider, protocol, route).err()
+    })
+}
+
 /// Chooses among the weighted targets of a route by its balance mode, first among the available
-/// ones.
+/// ones. A target that cannot take the request is no choice.
 fn choose_target<'a>(
     config: &'a Config,
     route: &'a Route,
@@ -242,7 +285,12 @@ fn choose_target<'a>(
     (now, entropy): (Timestamp, u64),
 ) -> Option<&'a Target> {
     let (model, endpoint) = (&request.fields().model, request.endpoint());
-    let offers = |target: &Target| config.provider(target.provider).paths.path(endpoint).is_some();
+    let offers = |target: &Target| {
+        let provider = config.provider(target.provider);
+        let protocol = provider.protocol_for(endpoint, request.protocol());
+        provider.paths.path(endpoint, protocol).is_some()
+            && request.check_translatable(provider, protocol, route).is_ok()
+    };
     let is_available =
         |target: &Target| health.is_available(target.provider, target_model(target, model), now);
     let may = |target: &Target| offers(target) && is_available(target);

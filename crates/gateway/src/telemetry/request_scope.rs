@@ -9,6 +9,7 @@ use civil_time::Timestamp;
 use config::{ModelPrice, Route};
 use http::StatusCode;
 use openai::{Request, TextSize, TokenSource, Tokens, token_estimate};
+use protocol::model::Protocol;
 
 use crate::auth::caller::Caller;
 use crate::host::Host;
@@ -118,10 +119,19 @@ impl<P: Host> RequestScope<P> {
         self.record.operation = Some(operation);
     }
 
-    /// Records the model that the request names.
-    pub(crate) fn parsed(&mut self, request: &Request) {
+    /// Records the model that the request names, and its protocol.
+    pub(crate) fn parsed(&mut self, request: &Request, protocol: Protocol) {
         self.record.model = Some(request.model.clone());
         self.record.stream = request.stream;
+        self.record.protocol = Some(protocol.id()).filter(|_| protocol != Protocol::Chat);
+    }
+
+    /// Records the members that a translation left out, and reports them to the caller.
+    pub(crate) fn shed(&mut self, paths: &[String]) {
+        if !paths.is_empty() {
+            self.set_header("x-serin-shed", paths.join(", "));
+            self.record.shed = paths.to_vec();
+        }
     }
 
     /// Records the route. `is_named`: a route names exactly this model.

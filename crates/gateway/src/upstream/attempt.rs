@@ -9,10 +9,12 @@ use bytes::Bytes;
 use civil_time::Timestamp;
 use config::Route;
 use openai::{ContentParts, TextSize, Tokens};
+use protocol::model::Protocol;
 
 use crate::host::Host;
 use crate::record::{ANSWERED, Attempt, AttemptKind, CALLERS_FAULT, HEDGED_OUT};
 use crate::request::parse::ParsedRequest;
+use crate::request::translation::Translation;
 use crate::routing::plan::Candidate;
 use crate::telemetry::otlp::TraceContext;
 use crate::telemetry::request_scope::RequestScope;
@@ -69,6 +71,27 @@ pub(crate) struct AcceptedAnswer {
 pub(crate) struct TargetBody {
     pub(crate) bytes: Bytes,
     pub(crate) additions: SentAdditions,
+    pub(crate) exchange: Exchange,
+}
+
+/// Protocol of an attempt's answer, and the translation of the request that it answers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Exchange {
+    pub(crate) form: AnswerForm,
+    /// `None` if the target receives the caller's own body.
+    pub(crate) translation: Option<Rc<Translation>>,
+}
+
+/// Form in which an answer is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum AnswerForm {
+    /// Chat, as all later steps read it.
+    #[default]
+    Chat,
+    /// Translated from this protocol to Chat.
+    Translated(Protocol),
+    /// Unchanged in the caller's own protocol: no later step reads its content.
+    Passing(Protocol),
 }
 
 impl<P: Host> AttemptContext<'_, P> {
@@ -98,10 +121,13 @@ impl<P: Host> AttemptContext<'_, P> {
         (key, record_index): (Option<usize>, usize),
         body: TargetBody,
     ) -> Result<AcceptedAnswer, AttemptError> {
-        let TargetBody { bytes, additions } = body;
+        let TargetBody { bytes, additions, exchange } = body;
         let secret = key.map(|position| &candidate.provider.keys[position]);
         let is_stream = self.request.fields().stream;
-        let mut request = request::upstream_request(candidate, secret, bytes, is_stream);
+        let forwarded = self.request.original().map(|original| original.headers.clone());
+        let forwarded = forwarded.unwrap_or_default();
+        let mut request =
+            request::upstream_request(candidate, secret, bytes, is_stream, &forwarded);
         if let Some(trace) = &self.trace {
             trace.inject(record_index, request.headers_mut());
         }
@@ -111,7 +137,7 @@ impl<P: Host> AttemptContext<'_, P> {
             timeouts.run(self.host.fetch(request)).await?.map_err(AttemptError::no_response)?;
         let (head, body) = response.into_parts();
         let accepted = if head.status.is_success() {
-            self.read_answer(candidate, &head, body, &mut timeouts).await
+            self.read_answer((candidate, exchange), &head, body, &mut timeouts).await
         } else {
             self.read_refusal((candidate, additions), &head, body, &mut timeouts).await
         };

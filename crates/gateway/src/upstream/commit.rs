@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use openai::{ContentParts, OutputBounds, StreamEvent, TextSize, Tokens};
+use protocol::model::Protocol;
 
 use crate::host::body::Body;
 use crate::upstream::classify::Failure;
@@ -54,6 +55,11 @@ impl Uncommitted {
     /// content that the layers behind the reader use.
     pub(crate) fn new(body: Body, hides_usage: bool, parts: ContentParts) -> Self {
         Self { body, reader: SseReader::new(hides_usage, parts), held: VecDeque::new() }
+    }
+
+    /// Holds a stream back whose events pass in the caller's own protocol.
+    pub(crate) fn passing(body: Body, protocol: Protocol) -> Self {
+        Self { body, reader: SseReader::passing(protocol), held: VecDeque::new() }
     }
 
     /// The upstream's body.

@@ -2,9 +2,12 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use civil_time::Timestamp;
 use config::Config;
 use openai::{ContentParts, TextSize};
+use protocol::model::Protocol;
+use protocol::request::BodyChanges;
 
 use crate::error::Fault;
 use crate::host::Host;
@@ -15,9 +18,11 @@ use crate::telemetry::request_scope::RequestScope;
 use crate::upstream::classify::Failure;
 use crate::upstream::retry_policy::{Decision, KeyOutcome, RetryPolicy};
 
-use super::additions::{self, TakenBack};
+use super::additions::{self, SentAdditions, TakenBack};
 use super::answer::{Answer, AnswerContent};
-use super::attempt::{AcceptedAnswer, ActiveAttempt, AttemptContext, TargetBody};
+use super::attempt::{
+    AcceptedAnswer, ActiveAttempt, AnswerForm, AttemptContext, Exchange, TargetBody,
+};
 use super::caller_upstreams::CallerUpstreams;
 use super::continuation::{self, ContinuationTargets};
 use super::dispatch_state::{DispatchState, Turn, whole_seconds};
@@ -37,6 +42,8 @@ pub(crate) struct Dispatcher<'a, P: Host> {
     pub max_output_tokens: Option<u64>,
     /// Whether a guard or a transcript reads the texts of the answer.
     pub reads_texts: bool,
+    /// Whether a step after the call stores the answer.
+    pub stores_answer: bool,
 }
 
 /// An answer, with the targets that can continue it if it breaks off.
@@ -55,6 +62,8 @@ pub(crate) enum AttemptOutcome {
     Refused(Answer),
     /// No usable answer.
     Failed(Failure, KeyOutcome),
+    /// The target's protocol cannot express the request.
+    Untranslatable,
 }
 
 impl<P: Host> Dispatcher<'_, P> {
@@ -115,6 +124,7 @@ impl<P: Host> Dispatcher<'_, P> {
                             || self.upstreams.spend_retry(candidate.provider_index, now);
                         policy.decide(failure, key_outcome, now, self.host.entropy(), may_retry)
                     }
+                    Ok(AttemptOutcome::Untranslatable) => policy.skip_target(now),
                     Err(until) => {
                         state.note_cool_down(until);
                         scope.skipped(|| candidate.label());
@@ -154,15 +164,18 @@ impl<P: Host> Dispatcher<'_, P> {
             turn.is_first_try = false;
             return Ok(outcome);
         }
+        let body = match &turn.body {
+            Some(body) => body.clone(),
+            None => match self.request_body(candidate, turn.taken_back) {
+                Some(body) => turn.body.insert(body).clone(),
+                None => return Ok(AttemptOutcome::Untranslatable),
+            },
+        };
         let attempt = context.start(candidate, AttemptKind::Primary, scope)?;
         if std::mem::take(&mut turn.is_first_try) {
             let (provider, retries) = (candidate.provider_index, self.plan.route().retries);
             self.upstreams.record_request(provider, retries, self.host.now());
         }
-        let body = match &turn.body {
-            Some(body) => body.clone(),
-            None => turn.body.insert(self.request_body(candidate, turn.taken_back)).clone(),
-        };
         Ok(self.run_attempt(context, (position, attempt), body, state, scope).await)
     }
 
@@ -261,20 +274,53 @@ impl<P: Host> Dispatcher<'_, P> {
         }
     }
 
-    /// The request's body for a target, without the additions that were taken back.
+    /// The request's body for a target, without the additions that were taken back. `None` if the target's
+    /// protocol cannot express it.
     pub(crate) fn request_body(
         &self,
         candidate: &Candidate<'_>,
         taken_back: TakenBack,
-    ) -> TargetBody {
-        let known = self.upstreams.taken_back((candidate.provider_index, candidate.model));
-        let (changes, additions) = additions::body_changes(
-            candidate,
-            self.request,
-            self.max_output_tokens,
-            taken_back.union(known),
-        );
-        TargetBody { bytes: self.request.body_for_target(changes), additions }
+    ) -> Option<TargetBody> {
+        let (request, provider) = (self.request, candidate.provider);
+        let target = (candidate.provider_index, candidate.model);
+        let taken_back = taken_back.union(self.upstreams.taken_back(target));
+        let chat_changes = |fields| {
+            let call = (request.endpoint(), fields);
+            additions::body_changes(candidate, call, self.max_output_tokens, taken_back)
+        };
+        let (model, max_tokens) = (Some(candidate.model), self.max_output_tokens);
+        let changes = BodyChanges { model, max_tokens };
+        if candidate.protocol == request.protocol() {
+            if candidate.protocol == Protocol::Chat {
+                let (changes, additions) = chat_changes(request.fields());
+                let bytes = request.body_for_target(changes);
+                return Some(TargetBody { bytes, additions, exchange: Exchange::default() });
+            }
+            if let Some(bytes) = request.own_body_for(provider, changes) {
+                let form = match self.reads_texts || self.stores_answer {
+                    true => AnswerForm::Translated(candidate.protocol),
+                    false => AnswerForm::Passing(candidate.protocol),
+                };
+                let exchange = Exchange { form, translation: None };
+                return Some(TargetBody { bytes, additions: SentAdditions::default(), exchange });
+            }
+        }
+        let translation =
+            request.translate(provider, candidate.protocol, self.plan.route()).ok()?;
+        let (form, bytes, additions) = match &translation.chat_fields {
+            Some(fields) => {
+                let (changes, additions) = chat_changes(fields);
+                let body = translation.body();
+                let bytes = fields.rewrite(body, changes).map_or_else(|| body.clone(), Bytes::from);
+                (AnswerForm::Chat, bytes, additions)
+            }
+            None => {
+                let form = AnswerForm::Translated(candidate.protocol);
+                (form, translation.body_with(changes), SentAdditions::default())
+            }
+        };
+        let exchange = Exchange { form, translation: Some(translation) };
+        Some(TargetBody { bytes, additions, exchange })
     }
 
     /// Whether the request may be sent more than once.

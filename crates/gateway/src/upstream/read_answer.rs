@@ -7,23 +7,29 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
+use http::{HeaderValue, StatusCode};
 use openai::{
     AnswerSize, AnswerSummary, ContentParts, Endpoint, ErrorReport, InvalidAnswer, Tokens,
+    token_estimate,
 };
+use protocol::model::Protocol;
+use protocol::{AnswerContext, summarize_answer};
 
-use crate::host::Host;
 use crate::host::body::{Body, append};
 use crate::host::futures::timeout;
+use crate::host::{Clock, Host};
 use crate::routing::plan::Candidate;
 use crate::upstream::classify::{Failure, MAX_REPORT_BYTES, RefusalClass, is_uncompressed};
 
 use super::additions::{Addition, SentAdditions};
 use super::answer::{Answer, AnswerContent};
-use super::attempt::{AcceptedAnswer, AttemptContext};
+use super::attempt::{AcceptedAnswer, AnswerForm, AttemptContext, Exchange};
 use super::commit::{CommitState, Committed, Uncommitted};
 use super::refusal::{self, Refusal, classify_error_answer};
 use super::sse_reader::{SseReader, StreamState};
 use super::timeouts::{AttemptError, AttemptTimeouts};
+use super::translated_answer;
+use super::translated_stream::TranslatedStream;
 use super::wrapping::{self, Wrapping};
 
 /// Bodies up to this length are read whole before they are passed on, so that another target can
@@ -36,7 +42,7 @@ impl<P: Host> AttemptContext<'_, P> {
     /// Reads a response with a success status.
     pub(super) async fn read_answer(
         &self,
-        candidate: &Candidate<'_>,
+        (candidate, exchange): (&Candidate<'_>, Exchange),
         head: &Parts,
         mut body: Body,
         timeouts: &mut AttemptTimeouts<'_, P>,
@@ -46,7 +52,7 @@ impl<P: Host> AttemptContext<'_, P> {
         }
         if !self.request.fields().stream {
             let (whole, rest) = self.read_body(Bytes::new(), body, timeouts).await?;
-            return self.accept_whole(candidate, head, whole, rest);
+            return self.accept_whole((candidate, exchange), head, whole, rest);
         }
         let start = self.read_start(&mut body, timeouts).await?;
         match Wrapping::detect(&start) {
@@ -57,16 +63,66 @@ impl<P: Host> AttemptContext<'_, P> {
                 if rest.is_some() {
                     return Err(Failure::NotAnAnswer.into());
                 }
-                self.check_answer(candidate, &whole)?;
-                let events = wrapping::to_events(self.request.endpoint(), &whole);
-                let events = events.ok_or(Failure::NotAnAnswer)?;
-                let stream = self.open_stream(events, Body::Empty, timeouts).await?;
-                Ok(self.accept_stream(head, stream, Some(wrapping::JSON_TO_STREAM)))
+                let (form, events) = self.whole_to_events((candidate, &exchange), whole)?;
+                let opened = (candidate, &exchange, form);
+                let stream = self.open_stream(opened, events, Body::Empty, timeouts).await?;
+                Ok(self.accept_stream(head, stream, Some(wrapping::JSON_TO_STREAM), exchange))
             }
             Some(Wrapping::Events) | None => {
-                let stream = self.open_stream(start, body, timeouts).await?;
-                Ok(self.accept_stream(head, stream, None))
+                let opened = (candidate, &exchange, exchange.form);
+                let stream = self.open_stream(opened, start, body, timeouts).await?;
+                Ok(self.accept_stream(head, stream, None, exchange))
             }
+        }
+    }
+
+    /// Turns a whole answer in place of a stream into events, and returns their form.
+    fn whole_to_events(
+        &self,
+        (candidate, exchange): (&Candidate<'_>, &Exchange),
+        whole: Bytes,
+    ) -> Result<(AnswerForm, Bytes), AttemptError> {
+        let whole = match exchange.form {
+            AnswerForm::Passing(own) => {
+                let context = self.answer_context(candidate, exchange);
+                let events = translated_answer::to_events(&whole, own, context);
+                let events = events.map_err(|_| refused_answer(candidate, &whole))?;
+                return Ok((exchange.form, events));
+            }
+            AnswerForm::Translated(from) => self.to_chat((candidate, exchange), from, &whole)?,
+            AnswerForm::Chat => whole,
+        };
+        self.check_answer(candidate, &whole)?;
+        let events = wrapping::to_events(self.request.endpoint(), &whole);
+        Ok((AnswerForm::Chat, events.ok_or(Failure::NotAnAnswer)?))
+    }
+
+    /// Translates a whole answer to Chat.
+    fn to_chat(
+        &self,
+        (candidate, exchange): (&Candidate<'_>, &Exchange),
+        from: Protocol,
+        whole: &Bytes,
+    ) -> Result<Bytes, AttemptError> {
+        let context = self.answer_context(candidate, exchange);
+        translated_answer::to_json(whole, (from, Protocol::Chat), &context)
+            .map_err(|_| refused_answer(candidate, whole))
+    }
+
+    /// Facts for the writer of an answer in Chat. A caller of another protocol receives a translation of
+    /// it, which has the caller's names of the tools.
+    fn answer_context(&self, candidate: &Candidate<'_>, exchange: &Exchange) -> AnswerContext {
+        let translation = exchange.translation.as_ref();
+        let tools = match self.request.protocol() {
+            Protocol::Chat => translation.map(|translation| translation.tools.clone()),
+            Protocol::Responses | Protocol::Messages => None,
+        };
+        AnswerContext {
+            seal_maker: Some(candidate.provider.seal_maker.clone()),
+            estimated_input_tokens: token_estimate::estimate_tokens(self.prompt_size()),
+            includes_usage: true,
+            tools: tools.unwrap_or_default(),
+            ..answer_context(self.host)
         }
     }
 
@@ -110,7 +166,8 @@ impl<P: Host> AttemptContext<'_, P> {
                     Some(Wrapping::Events | Wrapping::Markup) | None => known.cloned(),
                 };
                 let content = AnswerContent::Whole(body);
-                let answer = Answer { status: head.status, content_type, content };
+                let (status, protocol) = (head.status, candidate.protocol);
+                let answer = Answer { status, content_type, content, protocol, translation: None };
                 Ok(AcceptedAnswer { answer, tokens: None, is_empty: false, converted: None })
             }
         }
@@ -149,12 +206,22 @@ impl<P: Host> AttemptContext<'_, P> {
     /// Holds a stream back until its first event with content.
     async fn open_stream(
         &self,
-        start: Bytes,
+        (candidate, exchange, form): (&Candidate<'_>, &Exchange, AnswerForm),
+        mut start: Bytes,
         body: Body,
         timeouts: &mut AttemptTimeouts<'_, P>,
     ) -> Result<Committed, AttemptError> {
         let hides_usage = !self.request.fields().wants_usage;
-        let mut stream = Uncommitted::new(body, hides_usage, self.parts);
+        let mut stream = match form {
+            AnswerForm::Chat => Uncommitted::new(body, hides_usage, self.parts),
+            AnswerForm::Passing(own) => Uncommitted::passing(body, own),
+            AnswerForm::Translated(from) => {
+                let context = self.answer_context(candidate, exchange);
+                let start = std::mem::take(&mut start);
+                let chat = TranslatedStream::new(start, body, (from, Protocol::Chat), context);
+                Uncommitted::new(Body::stream(chat), hides_usage, self.parts)
+            }
+        };
         let mut start = Some(start).filter(|start| !start.is_empty());
         loop {
             let piece = match start.take() {
@@ -179,53 +246,84 @@ impl<P: Host> AttemptContext<'_, P> {
         head: &Parts,
         stream: Committed,
         converted: Option<&'static str>,
+        exchange: Exchange,
     ) -> AcceptedAnswer {
         let content_type = Wrapping::Events.content_type(head.headers.get(CONTENT_TYPE));
         let is_empty = !stream.has_text();
         let content = AnswerContent::Stream(Box::new(stream));
-        let answer = Answer { status: head.status, content_type: Some(content_type), content };
+        let answer = exchange.into_answer(head.status, Some(content_type), content);
         AcceptedAnswer { answer, tokens: None, is_empty, converted }
     }
 
     /// Accepts an answer that is not to be a stream, if it is valid.
     fn accept_whole(
         &self,
-        candidate: &Candidate<'_>,
+        (candidate, exchange): (&Candidate<'_>, Exchange),
         head: &Parts,
         whole: Bytes,
         rest: Option<Body>,
     ) -> Result<AcceptedAnswer, AttemptError> {
         let content_type = Some(Wrapping::Json.content_type(head.headers.get(CONTENT_TYPE)));
-        let whole = without_mark(whole);
-        let is_events = wrapping::is_event_stream(&whole);
-        let accepted = |content, tokens, is_empty, converted| {
-            let answer = Answer { status: head.status, content_type, content };
-            Ok(AcceptedAnswer { answer, tokens, is_empty, converted })
-        };
+        let mut whole = without_mark(whole);
+        let bounds = self.request.output_bounds();
         if let Some(rest) = rest {
-            if Wrapping::detect(&whole) != Some(Wrapping::Json) {
+            // A translation needs the whole answer.
+            let stays = match exchange.form {
+                AnswerForm::Chat => self.request.protocol() == Protocol::Chat,
+                AnswerForm::Passing(_) => true,
+                AnswerForm::Translated(_) => false,
+            };
+            if !stays || Wrapping::detect(&whole) != Some(Wrapping::Json) {
                 return Err(Failure::NotAnAnswer.into());
             }
-            let bounds = self.request.output_bounds();
             let long = Committed::unparsed(whole, rest, self.prompt_size(), bounds);
-            return accepted(AnswerContent::Stream(Box::new(long)), None, false, None);
+            let content = AnswerContent::Stream(Box::new(long));
+            let answer = exchange.into_answer(head.status, content_type, content);
+            return Ok(AcceptedAnswer { answer, tokens: None, is_empty: false, converted: None });
         }
-        if is_events {
-            let (answer, tokens, is_empty) = self.gather_events(&whole)?;
-            let converted = Some(wrapping::STREAM_TO_JSON);
-            return accepted(AnswerContent::Whole(answer), Some(tokens), is_empty, converted);
-        }
-        let answer = self.check_answer(candidate, &whole)?;
+        let is_events = wrapping::is_event_stream(&whole);
+        let converted = is_events.then_some(wrapping::STREAM_TO_JSON);
+        let (tokens, is_empty) = match exchange.form {
+            AnswerForm::Chat if is_events => {
+                let (answer, tokens, is_empty) = self.gather_events(&whole)?;
+                whole = answer;
+                (tokens, is_empty)
+            }
+            AnswerForm::Chat => self.measure(&self.check_answer(candidate, &whole)?),
+            AnswerForm::Translated(from) => {
+                whole = self.to_chat((candidate, &exchange), from, &whole)?;
+                self.measure(&self.check_answer(candidate, &whole)?)
+            }
+            AnswerForm::Passing(own) => {
+                if is_events {
+                    let context = self.answer_context(candidate, &exchange);
+                    whole = translated_answer::to_json(&whole, (own, own), &context)
+                        .map_err(|_| refused_answer(candidate, &whole))?;
+                }
+                let summary = summarize_answer(own, &whole);
+                self.measure(&summary.map_err(|found| match found {
+                    InvalidAnswer::NotJson => found.into(),
+                    InvalidAnswer::IsError | InvalidAnswer::Empty => {
+                        refused_answer(candidate, &whole)
+                    }
+                })?)
+            }
+        };
+        let answer = exchange.into_answer(head.status, content_type, AnswerContent::Whole(whole));
+        Ok(AcceptedAnswer { answer, tokens: Some(tokens), is_empty, converted })
+    }
+
+    /// Tokens of a whole answer, and whether it is empty.
+    fn measure(&self, answer: &AnswerSummary) -> (Tokens, bool) {
         let size = AnswerSize {
             prompt: self.prompt_size(),
             answer: answer.text_size,
             bounds: self.request.output_bounds(),
             ..AnswerSize::default()
         };
-        let tokens = Tokens::count(answer.usage, &size);
         let is_empty =
             self.request.endpoint() != Endpoint::Embeddings && answer.text_size.is_empty();
-        accepted(AnswerContent::Whole(whole), Some(tokens), is_empty, None)
+        (Tokens::count(answer.usage, &size), is_empty)
     }
 
     /// Parses one answer. An error in its place is classified like a refusal.
@@ -318,6 +416,37 @@ impl<P: Host> AttemptContext<'_, P> {
         let wait = REASON_TIMEOUT.min(self.deadline.since(self.host.now()));
         without_mark(timeout(self.host, wait, read).await.unwrap_or_default())
     }
+}
+
+impl Exchange {
+    /// The answer of a target, with its protocol.
+    fn into_answer(
+        self,
+        status: StatusCode,
+        content_type: Option<HeaderValue>,
+        content: AnswerContent,
+    ) -> Answer {
+        let protocol = match self.form {
+            AnswerForm::Chat | AnswerForm::Translated(_) => Protocol::Chat,
+            AnswerForm::Passing(own) => own,
+        };
+        Answer { status, content_type, content, protocol, translation: self.translation }
+    }
+}
+
+/// Facts for the writer of an answer that depend on nothing but the host.
+pub(crate) fn answer_context(host: &impl Clock) -> AnswerContext {
+    AnswerContext {
+        id_seed: u128::from(host.entropy()) << 64 | u128::from(host.entropy()),
+        now_epoch_seconds: host.now().as_millis() / 1_000,
+        ..AnswerContext::default()
+    }
+}
+
+/// Failure of a body with a success status that is no answer.
+fn refused_answer(candidate: &Candidate<'_>, whole: &[u8]) -> AttemptError {
+    let (failure, name) = classify_error_answer(candidate.provider.kind, whole);
+    AttemptError::named(failure, name)
 }
 
 /// A body without the byte order mark, which JSON readers refuse.

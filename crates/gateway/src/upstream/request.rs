@@ -4,17 +4,21 @@ use bytes::Bytes;
 use config::{Authentication, Provider};
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
+use protocol::model::Protocol;
 use secret::Secret;
 
 use crate::host::GATEWAY_USER_AGENT;
+use crate::request::original::{ANTHROPIC_BETA, ANTHROPIC_VERSION, ForwardedHeaders};
 use crate::routing::plan::Candidate;
 
-/// Builds an upstream's request from scratch: it holds none of the caller's headers.
+/// Builds an upstream's request from scratch: of the caller's headers it holds only those of Anthropic's API
+/// that are forwarded.
 pub(crate) fn upstream_request(
     candidate: &Candidate<'_>,
     key: Option<&Secret>,
     body: Bytes,
     stream: bool,
+    forwarded: &ForwardedHeaders,
 ) -> http::Request<Bytes> {
     let mut request = http::Request::new(body);
     *request.method_mut() = Method::POST;
@@ -28,6 +32,12 @@ pub(crate) fn upstream_request(
     // The usage meter reads the answer, so it must not be compressed.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(USER_AGENT, GATEWAY_USER_AGENT);
+    if candidate.protocol == Protocol::Messages {
+        headers.insert(ANTHROPIC_VERSION, forwarded.version.clone());
+        if let Some(beta) = &forwarded.beta {
+            headers.insert(ANTHROPIC_BETA, beta.clone());
+        }
+    }
     add_key(headers, candidate.provider, key);
     request
 }

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use openai::{ContentParts, EventSummary, Framer, StreamEvent};
+use protocol::model::Protocol;
+use protocol::summarize_event;
 
 use crate::upstream::continuation::splice::StreamedText;
 use crate::upstream::usage_meter::{EventKind, UsageMeter};
 
 /// The longest event that is passed on, in bytes: images come as base64 in one event.
-const MAX_EVENT_BYTES: usize = 16 << 20;
+pub(super) const MAX_EVENT_BYTES: usize = 16 << 20;
 
 /// Reader of a stream's events.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct SseReader {
     parts: ContentParts,
     /// Text so far, if a continuation may need it.
     streamed_text: Option<StreamedText>,
+    /// Protocol of the events.
+    protocol: Protocol,
 }
 
 /// State of a stream after a piece.
@@ -48,7 +52,19 @@ impl SseReader {
             has_text: false,
             parts,
             streamed_text: parts.delta.then(StreamedText::default),
+            protocol: Protocol::Chat,
         }
+    }
+
+    /// Creates a reader of a protocol's events, which pass without a change and with their usage. No layer
+    /// reads their content.
+    pub(crate) fn passing(protocol: Protocol) -> Self {
+        Self { protocol, ..Self::new(false, ContentParts::default()) }
+    }
+
+    /// Protocol of the events.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// The text so far, if it is kept.
@@ -72,7 +88,7 @@ impl SseReader {
 
     /// Measures an event. Returns whether it passes, and the state of the stream after it.
     fn observe(&mut self, summary: &EventSummary) -> (bool, StreamState) {
-        self.has_text |= matches!(summary, EventSummary::Chunk(chunk) if chunk.has_content);
+        self.has_text |= matches!(summary, EventSummary::Chunk(chunk) | EventSummary::Last(chunk) if chunk.has_content);
         admission(self.meter.observe(summary))
     }
 
@@ -97,7 +113,7 @@ impl SseReader {
             && let Some(event) = self.framer.next_event()
         {
             let passes;
-            let summary = EventSummary::parse(self.framer.bytes(event.clone()));
+            let summary = summarize_event(self.protocol, self.framer.bytes(event.clone()));
             (passes, state) = self.observe(&summary);
             if passes {
                 run = if run.is_empty() { event } else { run.start..event.end };

@@ -1,6 +1,6 @@
 //! Reads the events of a passing stream: usage, text, and the end.
 
-use openai::{AnswerSize, ChoiceSet, EventSummary, OutputBounds, TextSize, Tokens, Usage};
+use openai::{AnswerSize, ChoiceSet, Chunk, EventSummary, OutputBounds, TextSize, Tokens, Usage};
 
 /// Measurements of a stream so far.
 #[derive(Debug, Default)]
@@ -60,7 +60,17 @@ impl UsageMeter {
                 return EventKind::Malformed;
             }
             EventSummary::Chunk(chunk) => chunk,
+            EventSummary::Last(chunk) => {
+                self.observe_chunk(chunk);
+                self.has_content = true;
+                self.is_done = true;
+                return EventKind::Done;
+            }
         };
+        self.observe_chunk(chunk)
+    }
+
+    fn observe_chunk(&mut self, chunk: &Chunk) -> EventKind {
         self.events += 1;
         self.text += chunk.text_size;
         self.unreported += chunk.text_size;

@@ -54,15 +54,27 @@ pub(super) struct Report<'o> {
     source: Protocol,
     target: Protocol,
     shed: Vec<String>,
+    is_lossy: bool,
 }
 
 impl<'o> Report<'o> {
     pub(super) fn new(options: &'o Options<'o>, source: Protocol, target: Protocol) -> Self {
-        Self { options, source, target, shed: Vec::new() }
+        Self { options, source, target, shed: Vec::new(), is_lossy: false }
     }
 
-    pub(super) fn into_shed(self) -> Vec<String> {
-        self.shed
+    /// Returns the shed paths, and whether a permitted loss changes the meaning.
+    pub(super) fn into_losses(self) -> (Vec<String>, bool) {
+        (self.shed, self.is_lossy)
+    }
+
+    /// Whether the body is only read by the gateway.
+    pub(super) fn is_view(&self) -> bool {
+        self.options.is_view
+    }
+
+    /// Notes a change of the meaning that needs no permission, in a body that is only read.
+    pub(super) fn note_loss(&mut self) {
+        self.is_lossy = true;
     }
 
     /// Reports that the member `name` of `place` is left out.
@@ -105,7 +117,8 @@ impl<'o> Report<'o> {
         reason: &'static str,
         remedy: &'static str,
     ) -> Written {
-        if self.is_lossy(&lossy_path) {
+        if self.options.is_view || self.permits(&lossy_path) {
+            self.is_lossy = true;
             self.shed_path(lossy_path);
             return Ok(());
         }
@@ -113,7 +126,7 @@ impl<'o> Report<'o> {
     }
 
     /// Whether a route permits the loss of a path or of an object around it.
-    fn is_lossy(&self, path: &str) -> bool {
+    fn permits(&self, path: &str) -> bool {
         self.options.lossy.iter().any(|lossy| {
             path.strip_prefix(lossy.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -155,7 +168,7 @@ impl<'o> Report<'o> {
     pub(super) fn lose_leftover(&mut self, leftover: &Leftover<'_>) -> Written {
         let Leftover { place, name, raw, rule } = leftover;
         let Some(rule) = rule else {
-            if self.options.unknown == UnknownPolicy::Shed {
+            if self.options.is_view || self.options.unknown == UnknownPolicy::Shed {
                 self.shed(*place, name);
                 return Ok(());
             }

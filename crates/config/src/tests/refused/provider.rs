@@ -11,7 +11,7 @@ fn provider_invalid_values_are_refused() {
     );
     assert_refused_in_provider(
         "id = \"a\"\nkind = \"unknown\"",
-        &[("providers[0].kind", "\"unknown\"", "openai, azure, deepseek")],
+        &[("providers[0].kind", "\"unknown\"", "openai, azure, anthropic, deepseek")],
     );
     assert_refused_in_provider(
         "id = \"groq\"",

@@ -66,6 +66,11 @@ pub(super) fn plan_item<'p>(
         PartKind::Foreign { protocol, raw, .. } if *protocol == writing.target.protocol => {
             Some(Item::Raw(raw.get()))
         }
+        // Guards and estimates read the texts in it.
+        PartKind::Foreign { raw, .. } if writing.report.is_view() => {
+            writing.report.note_loss();
+            Some(Item::Text(Cow::Borrowed(raw.get()), None))
+        }
         _ => None,
     };
     if item.is_none() {

@@ -43,8 +43,10 @@ fn write_controls(writing: &mut Writing<'_, '_>) -> Written {
     if let Some(stream) = request.stream {
         json.flag_member("stream", true);
         // The writer of the answer needs the usage, unless the caller speaks Chat Completions itself.
-        let include_usage =
-            if request.protocol == target.protocol { stream.include_usage } else { Some(true) };
+        let include_usage = match request.protocol == target.protocol {
+            true => stream.include_usage,
+            false => target.asks_for_usage.then_some(true),
+        };
         if include_usage.is_some() || stream.include_obfuscation.is_some() {
             json.name("stream_options");
             json.begin_object();

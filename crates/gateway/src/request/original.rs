@@ -1,0 +1,169 @@
+//! Body of a caller of another protocol than Chat Completions, and its form in Chat.
+//!
+//! All steps before the call of a target read the Chat form: permissions, limits, guards, cache, and
+//! history. It holds every text of the caller's body. A target receives a translation of the caller's own
+//! body, or that body itself.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use protocol::ResponseEcho;
+use protocol::model::Protocol;
+use protocol::request::{
+    EndUserField, InvalidRequest, Options, Target, read_request, write_request,
+};
+
+/// Header with the version of Anthropic's API.
+pub(crate) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+/// Header with the previews that a caller of Anthropic's API uses.
+pub(crate) const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
+/// Version for requests that no caller of Messages sent (Anthropic, "API versioning").
+const DEFAULT_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+
+/// Maximum length of a forwarded header, in bytes.
+const MAX_FORWARDED_BYTES: usize = 512;
+
+/// Prefixes of previews that are forwarded: they change the form of requests and answers, and neither what
+/// is stored nor who may read it (Anthropic, "Beta headers").
+const FORWARDED_BETAS: [&str; 14] = [
+    "advanced-tool-use-",
+    "claude-code-",
+    "computer-use-",
+    "context-1m-",
+    "context-management-",
+    "effort-",
+    "extended-cache-ttl-",
+    "fine-grained-tool-streaming-",
+    "interleaved-thinking-",
+    "output-128k-",
+    "prompt-caching-",
+    "redact-thinking-",
+    "structured-outputs-",
+    "token-efficient-tools-",
+];
+
+/// Body of a caller of another protocol than Chat Completions.
+#[derive(Clone, Debug)]
+pub(crate) struct OriginalBody {
+    /// Protocol of the caller.
+    pub protocol: Protocol,
+    /// The body as received.
+    pub bytes: Bytes,
+    /// Whether the Chat form lacks a part or has it as a text.
+    pub is_view_lossy: bool,
+    /// Headers for a provider of the same protocol.
+    pub headers: ForwardedHeaders,
+}
+
+/// Headers of Anthropic's API that are forwarded to a provider of Messages.
+#[derive(Clone, Debug)]
+pub(crate) struct ForwardedHeaders {
+    /// Version of the API.
+    pub version: HeaderValue,
+    /// Previews; `None` without one.
+    pub beta: Option<HeaderValue>,
+}
+
+impl Default for ForwardedHeaders {
+    fn default() -> Self {
+        Self { version: DEFAULT_VERSION, beta: None }
+    }
+}
+
+impl ForwardedHeaders {
+    /// Reads a caller's headers. A version that is no date is replaced, and previews that are not listed
+    /// are dropped.
+    fn from_headers(headers: &HeaderMap) -> Self {
+        let version = headers.get(ANTHROPIC_VERSION).filter(|version| {
+            let bytes = version.as_bytes();
+            bytes.len() == "YYYY-MM-DD".len()
+                && bytes.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-')
+        });
+        let mut beta = String::new();
+        let values = headers.get_all(ANTHROPIC_BETA).iter().filter_map(|value| value.to_str().ok());
+        for name in values.flat_map(|value| value.split(',')).map(str::trim) {
+            let is_forwarded = FORWARDED_BETAS.iter().any(|prefix| name.starts_with(prefix));
+            if is_forwarded && beta.len() + name.len() < MAX_FORWARDED_BYTES {
+                if !beta.is_empty() {
+                    beta.push(',');
+                }
+                beta.push_str(name);
+            }
+        }
+        Self {
+            version: version.cloned().unwrap_or(DEFAULT_VERSION),
+            beta: (!beta.is_empty()).then(|| HeaderValue::try_from(beta).ok()).flatten(),
+        }
+    }
+}
+
+impl OriginalBody {
+    /// Reads a body, and returns it with its form in Chat.
+    pub(crate) fn parse(
+        protocol: Protocol,
+        headers: &HeaderMap,
+        bytes: Bytes,
+    ) -> Result<(Self, Bytes), InvalidRequest> {
+        let request = read_request(protocol, &bytes)?;
+        let target = Target { end_user_field: EndUserField::User, ..Target::new(Protocol::Chat) };
+        let options = Options { is_view: true, ..Options::default() };
+        let view = write_request(&request, &target, &options);
+        let view = view.expect("a body that is only read may lose everything");
+        let original = Self {
+            protocol,
+            is_view_lossy: view.is_lossy,
+            headers: ForwardedHeaders::from_headers(headers),
+            bytes,
+        };
+        Ok((original, view.body.into()))
+    }
+
+    /// Settings that an answer in the caller's protocol repeats.
+    pub(crate) fn echo(&self) -> ResponseEcho {
+        match (self.protocol, str::from_utf8(&self.bytes)) {
+            (Protocol::Responses, Ok(body)) => ResponseEcho::parse(body),
+            _ => ResponseEcho::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use protocol::model::Protocol;
+
+    use super::{ANTHROPIC_BETA, ANTHROPIC_VERSION, ForwardedHeaders, OriginalBody};
+
+    #[test]
+    fn view_holds_every_text_of_the_body() {
+        let body = r#"{"model":"m","max_tokens":9,"system":"S1","messages":[
+            {"role":"user","content":[{"type":"text","text":"T1"}]},
+            {"role":"assistant","content":[{"type":"server_tool_use","id":"s","name":"web_search","input":{"query":"Q1"}},
+                {"type":"web_search_tool_result","tool_use_id":"s","content":[{"type":"web_search_result","title":"W1"}]}]},
+            {"role":"user","content":"T2"}]}"#;
+        let bytes = Bytes::from_static(body.as_bytes());
+        let (original, view) =
+            OriginalBody::parse(Protocol::Messages, &HeaderMap::new(), bytes).expect("it is right");
+        assert!(original.is_view_lossy);
+        let view = str::from_utf8(&view).expect("text");
+        for text in ["S1", "T1", "Q1", "W1", "T2"] {
+            assert!(view.contains(text), "{text}: {view}");
+        }
+    }
+
+    #[test]
+    fn only_listed_previews_are_forwarded() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(ForwardedHeaders::from_headers(&headers).version, "2023-06-01");
+        headers.insert(ANTHROPIC_VERSION, "2026-10-21".parse().expect("a value"));
+        let beta = "claude-code-20250219, files-api-2025-04-14,interleaved-thinking-2025-05-14";
+        headers.insert(ANTHROPIC_BETA, beta.parse().expect("a value"));
+        let forwarded = ForwardedHeaders::from_headers(&headers);
+        assert_eq!(forwarded.version, "2026-10-21");
+        let beta = forwarded.beta.expect("some are listed");
+        assert_eq!(beta, "claude-code-20250219,interleaved-thinking-2025-05-14");
+        headers.insert(ANTHROPIC_VERSION, "latest".parse().expect("a value"));
+        assert_eq!(ForwardedHeaders::from_headers(&headers).version, "2023-06-01");
+    }
+}
