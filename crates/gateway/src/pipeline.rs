@@ -73,7 +73,7 @@ impl Gateway {
             Ok(GatewayEndpoint::Api(api)) => Ok(api),
             Err(refusal) => Err(refusal),
         };
-        let caller = endpoint::caller_protocol(parts.uri.path());
+        let caller = endpoint::caller_protocol(parts.uri.path(), &parts.headers);
         let id = request_id::request_id(&parts.headers, &host);
         let trace = self.start_trace(&host, &parts);
         let mut scope = RequestScope::open(self.record_sinks(), host.clone(), id, trace);
@@ -105,17 +105,16 @@ pub(crate) async fn run<P: Host>(
     let client_ip = client_ip::client_ip(config, parts);
     access::check_global_ip(config, client_ip)?;
     // Authentication comes before the body is read: anonymous clients must not cause work.
-    let protocol = endpoint::caller_protocol(parts.uri.path());
+    let protocol = endpoint::caller_protocol(parts.uri.path(), &parts.headers);
     let caller = gateway.authenticator().authenticate(host, headers, protocol).await?;
     scope.authenticated(&caller, api.operation());
     access::check_caller_ip(&caller, client_ip)?;
-    let listed = models::list_protocol(headers);
     let call = match api {
         ApiEndpoint::Models => {
-            return Ok(Reply::Models(models::list(config, &caller, listed), listed));
+            return Ok(Reply::Models(models::list(config, &caller, protocol), protocol));
         }
         ApiEndpoint::Model(id) => {
-            return Ok(Reply::Models(models::model(config, &caller, &id, listed)?, listed));
+            return Ok(Reply::Models(models::model(config, &caller, &id, protocol)?, protocol));
         }
         ApiEndpoint::CountTokens(protocol) => {
             return count_tokens::run(gateway, protocol, (parts, body), &caller, scope).await;

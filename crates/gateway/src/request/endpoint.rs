@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 
-use http::Method;
+use http::{HeaderMap, Method};
 use json::percent;
 use openai::Endpoint;
 use protocol::model::Protocol;
 
+use super::original::ANTHROPIC_VERSION;
 use crate::error::{ForeignProtocol, Refusal};
 use crate::record::{COUNT_TOKENS_OPERATION, MODELS_OPERATION};
 
@@ -154,13 +155,15 @@ fn inference_endpoint(segments: &[&str]) -> Option<ApiEndpoint> {
     Some(ApiEndpoint::Inference(InferenceCall { endpoint, protocol: Protocol::Chat, deployment }))
 }
 
-/// The protocol of a caller, by the path, whether or not it has an endpoint: errors have its shape.
-pub(crate) fn caller_protocol(path: &str) -> Protocol {
+/// The protocol of a caller, whether or not the path has an endpoint: errors have its shape. Lists of models
+/// have one path for all, and clients of Anthropic's API name its version.
+pub(crate) fn caller_protocol(path: &str, headers: &HeaderMap) -> Protocol {
     let segments: Vec<&str> = non_empty_segments(path).take(MAX_SEGMENTS).collect();
-    match near_protocol(&segments) {
-        Some(protocol) => protocol,
-        None => Protocol::Chat,
-    }
+    let is_listed = segments.contains(&"models") && headers.contains_key(ANTHROPIC_VERSION);
+    near_protocol(&segments).unwrap_or(match is_listed {
+        true => Protocol::Messages,
+        false => Protocol::Chat,
+    })
 }
 
 /// The protocol whose name stands near the end of a path.
@@ -227,13 +230,14 @@ fn decoded(segments: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
+    use http::{HeaderMap, HeaderValue, Method};
     use openai::Endpoint;
 
     use protocol::model::Protocol;
 
     use super::{ApiEndpoint, GatewayEndpoint, InferenceCall, caller_protocol};
     use crate::error::{ForeignProtocol, Refusal};
+    use crate::request::original::ANTHROPIC_VERSION;
 
     fn parse(method: Method, path: &str) -> Option<ApiEndpoint> {
         match GatewayEndpoint::parse(&method, path) {
@@ -356,11 +360,20 @@ mod tests {
                 false => ApiEndpoint::Inference(call),
             };
             assert_eq!(parse(Method::POST, path), Some(expected), "{path}");
-            assert_eq!(caller_protocol(path), protocol, "{path}");
+            assert_eq!(caller_protocol(path, &HeaderMap::new()), protocol, "{path}");
         }
-        assert_eq!(caller_protocol("/v1/messages/batches"), Protocol::Messages);
-        assert_eq!(caller_protocol("/v1/chat/completions"), Protocol::Chat);
-        assert_eq!(caller_protocol("/v1/threads/t/messages"), Protocol::Chat);
+        let none = HeaderMap::new();
+        let version =
+            HeaderMap::from_iter([(ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"))]);
+        for (path, headers, expected) in [
+            ("/v1/messages/batches", &none, Protocol::Messages),
+            ("/v1/chat/completions", &version, Protocol::Chat),
+            ("/v1/threads/t/messages", &none, Protocol::Chat),
+            ("/v1/models", &none, Protocol::Chat),
+            ("/v1/models/claude", &version, Protocol::Messages),
+        ] {
+            assert_eq!(caller_protocol(path, headers), expected, "{path}");
+        }
     }
 
     #[test]

@@ -81,12 +81,9 @@ impl ParsedRequest {
         if self.endpoint() != Endpoint::ChatCompletions || protocol == self.protocol() {
             return Ok(());
         }
-        let known = self.translations.0.borrow();
-        let known = known.iter().find(|(_, other, _)| *other == protocol);
-        if let Some((_, _, outcome)) = known {
-            return outcome.as_ref().map(drop).map_err(NoTranslation::clone);
-        }
-        self.translate(provider, protocol, route).map(drop)
+        let is_same = |(_, other, _): &&(String, Protocol, Outcome)| *other == protocol;
+        let known = self.translations.0.borrow().iter().find(is_same).map(|(.., it)| it.clone());
+        known.unwrap_or_else(|| self.translate(provider, protocol, route)).map(drop)
     }
 
     /// Translates the request into the protocol of a provider.
@@ -99,8 +96,9 @@ impl ParsedRequest {
         let is_same = |(maker, other, _): &&(String, Protocol, Outcome)| {
             *other == protocol && *maker == provider.seal_maker
         };
-        if let Some((_, _, outcome)) = self.translations.0.borrow().iter().find(is_same) {
-            return outcome.clone();
+        let known = self.translations.0.borrow().iter().find(is_same).map(|(.., it)| it.clone());
+        if let Some(known) = known {
+            return known;
         }
         let outcome = self.translate_for(&target(provider, protocol), route).map(Rc::new);
         let entry = (provider.seal_maker.clone(), protocol, outcome.clone());

@@ -1,14 +1,12 @@
 //! The models that a caller may name: their list, and one of them.
 
 use config::{Config, ModelPattern, Parameter};
-use http::HeaderMap;
 use protocol::listing::{self, ListedModel};
 use protocol::model::Protocol;
 
 use crate::auth::caller::Caller;
 use crate::auth::parameter_rules;
 use crate::error::Refusal;
-use crate::request::original::ANTHROPIC_VERSION;
 
 /// Maximum length of a model's name in an error, in bytes.
 const MAX_NAME_IN_ERROR: usize = 256;
@@ -18,11 +16,6 @@ const CREATED: u64 = 0;
 
 fn listed(id: &str) -> ListedModel<'_> {
     ListedModel { id, display_name: None, created_epoch_seconds: CREATED, owner: "serin" }
-}
-
-/// The protocol of a list: clients of Anthropic's API name its version.
-pub(crate) fn list_protocol(headers: &HeaderMap) -> Protocol {
-    if headers.contains_key(ANTHROPIC_VERSION) { Protocol::Messages } else { Protocol::Chat }
 }
 
 /// Lists the models that a caller may name: those that routes name exactly, and those that its
