@@ -3,6 +3,8 @@
 //!
 //! To fuzz with libFuzzer: `cargo xtask fuzz --seconds 3600`, or one target with `--only events`.
 
+mod protocols;
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -24,6 +26,8 @@ use openai::{
 use secret::Secret;
 use serde_json::Value;
 use sha2::Sha256;
+
+pub use protocols::{streams, translations};
 
 /// Shared secret of the issuer whose tokens this crate signs.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -397,5 +401,15 @@ mod tests {
     #[test]
     fn texts_of_the_corpus_and_mutations_hold() {
         assert_corpus_holds("texts", super::texts);
+    }
+
+    #[test]
+    fn translations_of_the_corpus_and_mutations_hold() {
+        assert_corpus_holds("translations", super::translations);
+    }
+
+    #[test]
+    fn streams_of_the_corpus_and_mutations_hold() {
+        assert_corpus_holds("streams", super::streams);
     }
 }

@@ -4,6 +4,7 @@
 //! Each step prints its download, the reason and the expected time. Existing tools stay unchanged.
 
 use std::ffi::OsString;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -14,9 +15,16 @@ use crate::child::Processes;
 use crate::root;
 
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(20 * 60);
-/// Python packages of the edge tests: the official client, and parsers for metrics and spans.
-const PYTHON_PACKAGES: [&str; 3] =
-    ["openai==3.52.0", "prometheus-client==0.26.0", "opentelemetry-proto==1.45.2"];
+/// Python packages of the edge tests: the official clients, agent frameworks, and parsers for metrics and
+/// spans.
+const PYTHON_PACKAGES: [&str; 6] = [
+    "openai==3.57.0",
+    "anthropic==2.14.0",
+    "openai-agents==0.24.0",
+    "pydantic-ai-slim[openai,anthropic]==2.66.0",
+    "prometheus-client==0.26.0",
+    "opentelemetry-proto==1.45.2",
+];
 
 /// Directory of the installed tools, shared by all clones.
 pub(crate) fn cache() -> PathBuf {
@@ -84,8 +92,10 @@ pub(crate) fn redis(processes: &mut Processes) -> anyhow::Result<()> {
 
 /// Installs a Python environment with `PYTHON_PACKAGES` unless it is present. Returns its program.
 pub(crate) fn python(processes: &mut Processes) -> anyhow::Result<PathBuf> {
-    let directory =
-        cache().join(format!("python-{}", PYTHON_PACKAGES.join("-").replace("==", "-")));
+    // Another list of packages is another environment.
+    let mut list = DefaultHasher::new();
+    PYTHON_PACKAGES.hash(&mut list);
+    let directory = cache().join(format!("python-{:016x}", list.finish()));
     let python = directory.join("bin/python");
     // Written last, so that an interrupted installation is repeated.
     let complete = directory.join("complete");
