@@ -63,6 +63,11 @@ impl Config {
         &self.providers[index.0]
     }
 
+    /// The providers with their indexes.
+    pub fn providers_with_index(&self) -> impl Iterator<Item = (ProviderIndex, &Provider)> {
+        self.providers.iter().enumerate().map(|(position, it)| (ProviderIndex(position), it))
+    }
+
     /// The route at an index of this configuration.
     pub fn route(&self, index: RouteIndex) -> &Route {
         &self.routes[index.0]

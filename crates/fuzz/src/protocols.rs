@@ -25,7 +25,11 @@ fn pair(byte: u8) -> (Protocol, Protocol) {
 pub fn translations(data: &[u8]) {
     let Some((selection, body)) = data.split_first() else { return };
     let (from, to) = pair(*selection);
-    let changes = BodyChanges { model: Some("another \"model\""), max_tokens: Some(7) };
+    let changes = BodyChanges {
+        model: Some("another \"model\""),
+        max_tokens: Some(7),
+        ..BodyChanges::default()
+    };
     if let Some(rewritten) = rewrite(from, body, changes) {
         let rewritten: Value = match serde_json::from_slice(&rewritten) {
             Ok(value) => value,

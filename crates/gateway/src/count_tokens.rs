@@ -89,6 +89,7 @@ pub(crate) async fn run<P: Host>(
                 guards: None,
                 retention: Retention::default(),
                 context: AnswerContext::default(),
+                tagger: None,
             }));
         }
     }
@@ -107,7 +108,7 @@ fn counting_call<'c>(
     let Candidate { provider_index, provider, model, protocol, price, model_origin, .. } =
         *candidate;
     let url = provider.count_url(protocol, model)?;
-    let changes = BodyChanges { model: Some(model), max_tokens: None };
+    let changes = BodyChanges { model: Some(model), ..BodyChanges::default() };
     let body = match protocol == request.protocol() {
         true => request.own_body_for(provider, changes)?,
         false => request.translate_count(provider, protocol, plan.route()).ok()?.body_with(changes),
@@ -160,7 +161,7 @@ async fn call_target<P: Host>(
     let status = if result == ANSWERED { StatusCode::OK } else { head.status };
     let content_type = head.headers.get(CONTENT_TYPE).cloned();
     let content = AnswerContent::Whole(body);
-    Some(Answer { status, content_type, content, protocol, translation: None })
+    Some(Answer { status, content_type, content, protocol, translation: None, origin: None })
 }
 
 /// Reads a count in the form of Messages or Responses.

@@ -34,6 +34,7 @@ pub mod gateway;
 
 mod count_tokens;
 mod pipeline;
+mod stored_response;
 
 pub mod live_config;
 

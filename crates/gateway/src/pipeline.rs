@@ -5,6 +5,7 @@ use std::rc::Rc;
 use http::request::Parts;
 use openai::token_estimate;
 use protocol::AnswerContext;
+use protocol::model::Protocol;
 
 use crate::auth::access;
 use crate::cache::lookup::{self, CacheLookup, CacheRequest};
@@ -26,12 +27,14 @@ use crate::request::request_id;
 use crate::response::recorder::Retention;
 use crate::response::{self, Reply, ServedAnswer, models};
 use crate::routing::plan::{MatchedRoute, TargetPlan};
+use crate::stored_response;
 use crate::telemetry::otlp::TraceContext;
 use crate::telemetry::request_scope::RequestScope;
 use crate::telemetry::transcript::Transcript;
 use crate::upstream::caller_upstreams::CallerUpstreams;
 use crate::upstream::dispatch::Dispatcher;
 use crate::upstream::read_answer::answer_context;
+use crate::upstream::response_tag::{ResponseTagger, continued_response};
 
 impl Gateway {
     /// The request's trace context; `None` if no traces are exported.
@@ -119,6 +122,9 @@ pub(crate) async fn run<P: Host>(
         ApiEndpoint::CountTokens(protocol) => {
             return count_tokens::run(gateway, protocol, (parts, body), &caller, scope).await;
         }
+        ApiEndpoint::StoredResponse(call) => {
+            return stored_response::run(gateway, call, parts, &caller, scope).await;
+        }
         ApiEndpoint::Inference(call) => call,
     };
 
@@ -134,7 +140,10 @@ pub(crate) async fn run<P: Host>(
     let mut request = ParsedRequest::parse(&call, headers, received)?;
     scope.parsed(request.fields(), request.protocol());
     // The route comes next, because permissions name routes.
-    let matched = MatchedRoute::lookup(config, &caller, &request.fields().model)?;
+    let mut matched = MatchedRoute::lookup(config, &caller, &request.fields().model)?;
+    let owner = caller.authenticated_id().unwrap_or_default();
+    let continued = continued_response(config, matched.route, owner, &request)?;
+    matched.only_provider = continued.as_ref().map(|stored| stored.provider);
     if host.now() >= scope.began() + matched.route.timeouts.total {
         return Err(Refusal::BodyTimeout { received: size }.into());
     }
@@ -237,6 +246,7 @@ pub(crate) async fn run<P: Host>(
         reads_texts: scope.transcript().is_some()
             || guards.as_ref().is_some_and(|guards| guards.checks_answers()),
         stores_answer: slot.is_some() || conversation.is_some(),
+        continued: continued.as_ref(),
     };
     let mut answer = dispatcher.dispatch(scope).await?;
     let guards_stream = match &guards {
@@ -254,8 +264,15 @@ pub(crate) async fn run<P: Host>(
         }
     }
     context.seal_maker = plan.seal_maker(scope.record().target.as_deref());
+    let is_stored = request.original().is_some_and(|original| original.stored.is_stored);
+    let tagger = match (answer.answer.protocol, answer.answer.origin) {
+        (Protocol::Responses, Some((provider, key))) if is_stored => {
+            Some(ResponseTagger::new(config.provider(provider), key, owner))
+        }
+        _ => None,
+    };
     let (timeouts, retention) = (matched.route.timeouts, Retention { slot, conversation });
-    Ok(Reply::Answer(ServedAnswer { answer, timeouts, guards, retention, context }))
+    Ok(Reply::Answer(ServedAnswer { answer, timeouts, guards, retention, context, tagger }))
 }
 
 /// Facts for the writer of an answer in the caller's protocol.

@@ -10,6 +10,8 @@ use serde::Serialize;
 pub(crate) const MODELS_OPERATION: &str = "models";
 /// The operation of a request for the count of a prompt's tokens.
 pub(crate) const COUNT_TOKENS_OPERATION: &str = "count_tokens";
+/// The operation of a request about a stored response.
+pub(crate) const STORED_RESPONSE_OPERATION: &str = "stored_response";
 
 /// One request, from its arrival to its last byte: one line of JSON in the host's log.
 #[derive(Debug, Default, Serialize)]

@@ -47,6 +47,11 @@ pub(crate) enum Refusal {
     InvalidForProtocol(InvalidRequest),
     /// No target can take the request, because no target's protocol can express a member.
     Untranslatable(Box<Untranslatable>),
+    /// No stored response with this id belongs to the caller.
+    StoredResponseNotFound {
+        /// The field that names it; `None` if the path does.
+        param: Option<&'static str>,
+    },
     /// The tokens of a prompt cannot be counted: no target has a call for it.
     NoTokenCount {
         /// The model that the request names.
@@ -249,6 +254,19 @@ impl Refusal {
             Self::Untranslatable(reason) => ApiError {
                 param: Some(Cow::Owned(reason.path.clone())),
                 ..plain(StatusCode::BAD_REQUEST, "untranslatable", reason.to_string())
+            },
+            Self::StoredResponseNotFound { param: None } => plain(
+                StatusCode::NOT_FOUND,
+                "response_not_found",
+                "No stored response with this id belongs to this key.".to_owned(),
+            ),
+            Self::StoredResponseNotFound { param: Some(param) } => ApiError {
+                param: Some(Cow::Borrowed(*param)),
+                ..plain(
+                    StatusCode::BAD_REQUEST,
+                    "previous_response_not_found",
+                    format!("'{param}' names nothing that belongs to this key and is stored by a target of the model. Send the whole conversation."),
+                )
             },
             Self::NoTokenCount { model } => ApiError {
                 param: Some(Cow::Borrowed("model")),

@@ -20,8 +20,9 @@ impl ForeignProtocol {
     pub(super) fn message(self) -> &'static str {
         match self {
             Self::Responses => {
-                "This path of the Responses API is not available here. Use POST /v1/responses, or \
-                 POST /v1/responses/input_tokens. Send the whole conversation instead of the id of a response."
+                "This path or method of the Responses API is not available here. Use POST /v1/responses, \
+                 POST /v1/responses/input_tokens, GET or DELETE /v1/responses/ID, GET /v1/responses/ID/input_items, \
+                 or POST /v1/responses/ID/cancel."
             }
             Self::Messages => {
                 "This path of Anthropic's API is not available here. Use POST /v1/messages, or \

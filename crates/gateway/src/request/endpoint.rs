@@ -12,7 +12,7 @@ use protocol::model::Protocol;
 
 use super::original::ANTHROPIC_VERSION;
 use crate::error::{ForeignProtocol, Refusal};
-use crate::record::{COUNT_TOKENS_OPERATION, MODELS_OPERATION};
+use crate::record::{COUNT_TOKENS_OPERATION, MODELS_OPERATION, STORED_RESPONSE_OPERATION};
 
 const HEALTH_SEGMENTS: [&str; 1] = ["healthz"];
 
@@ -39,6 +39,19 @@ pub(crate) enum ApiEndpoint {
     Inference(InferenceCall),
     /// `POST …/messages/count_tokens` or `POST …/responses/input_tokens`: the tokens of a prompt.
     CountTokens(Protocol),
+    /// `…/responses/ID`, and the paths below it.
+    StoredResponse(StoredResponseCall),
+}
+
+/// A call about a response that a provider stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredResponseCall {
+    /// The tagged id.
+    pub id: String,
+    /// The method of the call.
+    pub method: Method,
+    /// The path behind the id: empty, `/cancel`, or `/input_items`.
+    pub action: &'static str,
 }
 
 /// A call to a model, by its path.
@@ -59,6 +72,7 @@ impl ApiEndpoint {
             Self::Models | Self::Model(_) => MODELS_OPERATION,
             Self::Inference(call) => call.endpoint.operation(),
             Self::CountTokens(_) => COUNT_TOKENS_OPERATION,
+            Self::StoredResponse(_) => STORED_RESPONSE_OPERATION,
         }
     }
 
@@ -66,6 +80,7 @@ impl ApiEndpoint {
         match self {
             Self::Models | Self::Model(_) => Method::GET,
             Self::Inference(_) | Self::CountTokens(_) => Method::POST,
+            Self::StoredResponse(call) => call.method.clone(),
         }
     }
 }
@@ -82,6 +97,9 @@ impl GatewayEndpoint {
         let is_read = matches!(*method, Method::GET | Method::HEAD);
         if segments == HEALTH_SEGMENTS {
             return if is_read { Ok(Self::Health) } else { Err(not_allowed(&Method::GET)) };
+        }
+        if let Some(call) = stored_response(&segments, method) {
+            return Ok(Self::Api(ApiEndpoint::StoredResponse(call)));
         }
         let inference = inference_endpoint(&segments);
         let foreign = foreign_protocol(&segments, is_read).filter(|_| inference.is_none());
@@ -180,6 +198,21 @@ fn near_protocol(segments: &[&str]) -> Option<Protocol> {
     (is_messages || segments.ends_with(&["v1", "complete"])).then_some(Protocol::Messages)
 }
 
+/// A call about a stored response, if the method belongs to the path.
+fn stored_response(segments: &[&str], method: &Method) -> Option<StoredResponseCall> {
+    let at = segments.iter().rposition(|segment| *segment == "responses")?;
+    if segments.contains(&"models") {
+        return None;
+    }
+    let (id, action) = match (&segments[at + 1..], method) {
+        ([id], &Method::GET | &Method::DELETE) => (id, ""),
+        ([id, "cancel"], &Method::POST) => (id, "/cancel"),
+        ([id, "input_items"], &Method::GET) => (id, "/input_items"),
+        _ => return None,
+    };
+    Some(StoredResponseCall { id: decoded(&[*id]), method: method.clone(), action })
+}
+
 /// The model of `…/deployments/NAME` (Azure) or `…/engines/NAME` (OpenAI's clients before 1.0). A name may
 /// contain slashes, encoded or not.
 fn deployment(segments: &[&str]) -> Option<String> {
@@ -235,7 +268,7 @@ mod tests {
 
     use protocol::model::Protocol;
 
-    use super::{ApiEndpoint, GatewayEndpoint, InferenceCall, caller_protocol};
+    use super::{ApiEndpoint, GatewayEndpoint, InferenceCall, StoredResponseCall, caller_protocol};
     use crate::error::{ForeignProtocol, Refusal};
     use crate::request::original::ANTHROPIC_VERSION;
 
@@ -377,11 +410,25 @@ mod tests {
     }
 
     #[test]
+    fn stored_response_is_named_by_its_path() {
+        for (method, path, action) in [
+            (Method::GET, "/v1/responses/resp_1.ab", ""),
+            (Method::DELETE, "/responses/resp_1.ab/", ""),
+            (Method::POST, "/v1/responses/resp_1.ab/cancel", "/cancel"),
+            (Method::GET, "/v1/responses/resp_1%2Eab/input_items", "/input_items"),
+        ] {
+            let id = "resp_1.ab".to_owned();
+            let call = StoredResponseCall { id, method: method.clone(), action };
+            assert_eq!(parse(method, path), Some(ApiEndpoint::StoredResponse(call)), "{path}");
+        }
+    }
+
+    #[test]
     fn path_of_other_protocol_is_recognized() {
         use ForeignProtocol::{Gemini, Messages, Responses};
         for (method, path, expected) in [
-            (Method::GET, "/v1/responses/resp_1/input_items", Responses),
-            (Method::POST, "/v1/responses/resp_1/cancel", Responses),
+            (Method::POST, "/v1/responses/resp_1", Responses),
+            (Method::POST, "/v1/responses/resp_1/other", Responses),
             (Method::POST, "/v1/messages/batches", Messages),
             (Method::POST, "/v1/complete", Messages),
             (Method::POST, "/v1/models/gemini-2.5-flash:generateContent", Gemini),

@@ -6,11 +6,11 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use protocol::ResponseEcho;
 use protocol::model::Protocol;
 use protocol::request::{
     EndUserField, InvalidRequest, Options, Target, read_request, write_request,
 };
+use protocol::{ResponseEcho, StoredReferences};
 
 /// Header with the version of Anthropic's API.
 pub(crate) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
@@ -51,6 +51,8 @@ pub(crate) struct OriginalBody {
     pub bytes: Bytes,
     /// Whether the Chat form lacks a part or has it as a text.
     pub is_view_lossy: bool,
+    /// References to what a provider of Responses stores.
+    pub stored: StoredReferences,
     /// Headers for a provider of the same protocol.
     pub headers: ForwardedHeaders,
 }
@@ -109,8 +111,13 @@ impl OriginalBody {
         let options = Options { is_view: true, ..Options::default() };
         let view = write_request(&request, &target, &options);
         let view = view.expect("a body that is only read may lose everything");
+        let stored = match (protocol, str::from_utf8(&bytes)) {
+            (Protocol::Responses, Ok(body)) => StoredReferences::parse(body),
+            _ => StoredReferences::default(),
+        };
         let original = Self {
             protocol,
+            stored,
             is_view_lossy: view.is_lossy,
             headers: ForwardedHeaders::from_headers(headers),
             bytes,

@@ -8,6 +8,7 @@ pub(crate) mod json;
 pub(crate) mod models;
 pub(crate) mod recorder;
 pub(crate) mod relay;
+pub(crate) mod tagged_body;
 
 use std::rc::Rc;
 
@@ -34,6 +35,7 @@ use crate::telemetry::request_scope::RequestScope;
 use crate::upstream::answer::AnswerContent;
 use crate::upstream::dispatch::Dispatched;
 use crate::upstream::read_answer::answer_context;
+use crate::upstream::response_tag::ResponseTagger;
 
 /// Result of the pipeline for a request that is not refused.
 #[derive(Debug)]
@@ -57,6 +59,8 @@ pub(crate) struct ServedAnswer<P: Host> {
     pub retention: Retention,
     /// Facts for the writer of the answer in the caller's protocol.
     pub context: AnswerContext,
+    /// Tagger of the ids of a response that the provider stores.
+    pub tagger: Option<ResponseTagger>,
 }
 
 /// Creates the response from the pipeline's result, in the caller's protocol. A stream keeps the scope
@@ -74,9 +78,14 @@ pub(crate) fn into_response<P: Host>(
             let retention = std::mem::take(&mut served.retention);
             context = std::mem::take(&mut served.context);
             protocol = served.answer.answer.protocol;
-            with_recording(retention, host, scope, |host, scope| {
+            let tagger = served.tagger.take();
+            let response = with_recording(retention, host, scope, |host, scope| {
                 answer_response(served, host, scope)
-            })
+            });
+            match tagger {
+                Some(tagger) => tagged_body::tag(response, tagger),
+                None => response,
+            }
         }
         Ok(Reply::Cached(hit, retention, of_hit)) => {
             context = of_hit;

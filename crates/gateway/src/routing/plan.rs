@@ -31,6 +31,8 @@ pub(crate) struct MatchedRoute<'a> {
     /// The route's index in the configuration.
     pub index: RouteIndex,
     pub route: &'a Route,
+    /// The only provider that can answer, since it stores what the request continues; `None` for any.
+    pub only_provider: Option<ProviderIndex>,
 }
 
 impl<'a> MatchedRoute<'a> {
@@ -45,7 +47,14 @@ impl<'a> MatchedRoute<'a> {
         if !caller.may_use(index) {
             return Err(Refusal::ModelNotAllowed(model.to_owned()));
         }
-        Ok(Self { index, route: config.route(index) })
+        Ok(Self { index, route: config.route(index), only_provider: None })
+    }
+}
+
+impl MatchedRoute<'_> {
+    /// Whether a provider may answer.
+    fn admits(&self, provider: ProviderIndex) -> bool {
+        self.only_provider.is_none_or(|only| only == provider)
     }
 }
 
@@ -131,11 +140,14 @@ impl<'a> TargetPlan<'a> {
         let user = request.fields().user.as_deref();
         let name = sticky_name(&route.sticky, caller.authenticated_id(), user, headers);
         let entropy = name.map_or(entropy, |name| weighted::sticky_entropy(&route.id, name));
-        let chosen = choose_target(config, route, request, health, (now, entropy));
+        let chosen = choose_target(config, matched, request, health, (now, entropy));
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
         let mut no_translation = None;
         for target in chosen.into_iter().chain(&route.fallback) {
             let Some(candidate) = Candidate::new(config, target, request) else { continue };
+            if !matched.admits(candidate.provider_index) {
+                continue;
+            }
             // Only the first target is known to be called; a later one is checked before its call.
             if targets.is_empty()
                 && let Err(reason) =
@@ -189,8 +201,7 @@ impl<'a> TargetPlan<'a> {
     where
         'a: 'c,
     {
-        let chosen =
-            choose_target(config, self.matched.route, request, health, (now, self.entropy))?;
+        let chosen = choose_target(config, self.matched, request, health, (now, self.entropy))?;
         let candidate = Candidate::new(config, chosen, request)?;
         let is_available = health.is_available(candidate.provider_index, candidate.model, now);
         let is_new = self.targets.iter().all(|other| !other.is_same(&candidate));
@@ -279,16 +290,18 @@ fn first_reason(config: &Config, route: &Route, request: &ParsedRequest) -> Opti
 /// ones. A target that cannot take the request is no choice.
 fn choose_target<'a>(
     config: &'a Config,
-    route: &'a Route,
+    matched: MatchedRoute<'a>,
     request: &ParsedRequest,
     health: &impl TargetHealth,
     (now, entropy): (Timestamp, u64),
 ) -> Option<&'a Target> {
+    let route = matched.route;
     let (model, endpoint) = (&request.fields().model, request.endpoint());
     let offers = |target: &Target| {
         let provider = config.provider(target.provider);
         let protocol = provider.protocol_for(endpoint, request.protocol());
-        provider.paths.path(endpoint, protocol).is_some()
+        matched.admits(target.provider)
+            && provider.paths.path(endpoint, protocol).is_some()
             && request.check_translatable(provider, protocol, route).is_ok()
     };
     let is_available =

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use config::ProviderIndex;
 use http::{HeaderValue, StatusCode};
 use protocol::model::Protocol;
 
@@ -20,6 +21,8 @@ pub(crate) struct Answer {
     pub protocol: Protocol,
     /// Translation of the request that the target has answered; `None` if it received the caller's body.
     pub translation: Option<Rc<Translation>>,
+    /// The provider and the key that answered; `None` before the attempt is recorded.
+    pub origin: Option<(ProviderIndex, Option<usize>)>,
 }
 
 #[derive(Debug)]

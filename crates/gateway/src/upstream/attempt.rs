@@ -44,6 +44,8 @@ pub(crate) struct AttemptContext<'a, P: Host> {
     pub(crate) parts: ContentParts,
     /// Whether the request may be sent more than once.
     pub(crate) may_replay: bool,
+    /// The key that must be used, since its account stores what the request continues; `None` for any.
+    pub(crate) stored_by: Option<Option<usize>>,
 }
 
 /// An attempt that is about to start or in flight.
@@ -107,7 +109,10 @@ impl<P: Host> AttemptContext<'_, P> {
         let target = (candidate.provider_index, candidate.model);
         let is_stream = self.request.fields().stream;
         let permit = self.upstreams.acquire(target, self.route, is_stream, began)?;
-        let key = self.upstreams.next_key(candidate.provider_index, candidate.model, began)?;
+        let key = match self.stored_by {
+            Some(key) => key,
+            None => self.upstreams.next_key(candidate.provider_index, candidate.model, began)?,
+        };
         let attempt = Attempt::start(candidate.label(), key, kind, began);
         let record_index = scope.attempt_started(attempt, candidate.price, self.prompt_size());
         Ok(ActiveAttempt { candidate, key, permit, record_index, began })
@@ -171,6 +176,7 @@ impl<P: Host> AttemptContext<'_, P> {
         let now = self.host.now();
         match result {
             Ok(AcceptedAnswer { mut answer, tokens, is_empty, converted }) => {
+                answer.origin = Some((attempt.candidate.provider_index, attempt.key));
                 let is_success = answer.status.is_success();
                 let name = if is_success { ANSWERED } else { CALLERS_FAULT };
                 scope.attempt_finished(attempt.record_index, name, Some(answer.status), None);

@@ -26,6 +26,7 @@ use super::attempt::{
 use super::caller_upstreams::CallerUpstreams;
 use super::continuation::{self, ContinuationTargets};
 use super::dispatch_state::{DispatchState, Turn, whole_seconds};
+use super::response_tag::StoredResponse;
 use super::timeouts::AttemptError;
 
 /// Dispatcher of one request.
@@ -44,6 +45,8 @@ pub(crate) struct Dispatcher<'a, P: Host> {
     pub reads_texts: bool,
     /// Whether a step after the call stores the answer.
     pub stores_answer: bool,
+    /// The stored response that the request continues.
+    pub continued: Option<&'a StoredResponse>,
 }
 
 /// An answer, with the targets that can continue it if it breaks off.
@@ -271,6 +274,7 @@ impl<P: Host> Dispatcher<'_, P> {
             trace: scope.trace().cloned(),
             parts: ContentParts { texts: self.reads_texts, delta: may_continue },
             may_replay: self.may_replay(),
+            stored_by: self.continued.map(|stored| stored.key),
         }
     }
 
@@ -289,7 +293,8 @@ impl<P: Host> Dispatcher<'_, P> {
             additions::body_changes(candidate, call, self.max_output_tokens, taken_back)
         };
         let (model, max_tokens) = (Some(candidate.model), self.max_output_tokens);
-        let changes = BodyChanges { model, max_tokens };
+        let previous_response_id = self.continued.map(|stored| stored.id.as_str());
+        let changes = BodyChanges { model, max_tokens, previous_response_id };
         if candidate.protocol == request.protocol() {
             if candidate.protocol == Protocol::Chat {
                 let (changes, additions) = chat_changes(request.fields());

@@ -21,6 +21,7 @@ pub(crate) mod read_answer;
 mod refusal;
 mod refusal_table;
 pub(crate) mod request;
+pub(crate) mod response_tag;
 pub(crate) mod retry_budget;
 pub(crate) mod retry_policy;
 pub mod sse_reader;

@@ -167,7 +167,14 @@ impl<P: Host> AttemptContext<'_, P> {
                 };
                 let content = AnswerContent::Whole(body);
                 let (status, protocol) = (head.status, candidate.protocol);
-                let answer = Answer { status, content_type, content, protocol, translation: None };
+                let answer = Answer {
+                    status,
+                    content_type,
+                    content,
+                    protocol,
+                    translation: None,
+                    origin: None,
+                };
                 Ok(AcceptedAnswer { answer, tokens: None, is_empty: false, converted: None })
             }
         }
@@ -430,7 +437,14 @@ impl Exchange {
             AnswerForm::Chat | AnswerForm::Translated(_) => Protocol::Chat,
             AnswerForm::Passing(own) => own,
         };
-        Answer { status, content_type, content, protocol, translation: self.translation }
+        Answer {
+            status,
+            content_type,
+            content,
+            protocol,
+            translation: self.translation,
+            origin: None,
+        }
     }
 }
 

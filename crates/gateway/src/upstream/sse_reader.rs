@@ -11,7 +11,7 @@ use crate::upstream::continuation::splice::StreamedText;
 use crate::upstream::usage_meter::{EventKind, UsageMeter};
 
 /// The longest event that is passed on, in bytes: images come as base64 in one event.
-pub(super) const MAX_EVENT_BYTES: usize = 16 << 20;
+pub(crate) const MAX_EVENT_BYTES: usize = 16 << 20;
 
 /// Reader of a stream's events.
 #[derive(Debug)]

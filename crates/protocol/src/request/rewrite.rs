@@ -13,6 +13,8 @@ pub struct BodyChanges<'a> {
     pub model: Option<&'a str>,
     /// Upper bound on the maximum number of tokens; `None` keeps the caller's.
     pub max_tokens: Option<u64>,
+    /// Id of the response that the request continues (Responses); `None` keeps the caller's.
+    pub previous_response_id: Option<&'a str>,
 }
 
 /// Returns a body of Responses or Messages with the changes. `None` if nothing changes, or if the body
@@ -24,12 +26,15 @@ pub fn rewrite(protocol: Protocol, body: &[u8], changes: BodyChanges<'_>) -> Opt
         Protocol::Responses => "max_output_tokens",
         Protocol::Messages => "max_tokens",
     };
-    let (mut model, mut maximum): (Option<&RawValue>, Option<&RawValue>) = (None, None);
+    let mut model: Option<&RawValue> = None;
+    let mut maximum: Option<&RawValue> = None;
+    let mut previous: Option<&RawValue> = None;
     let mut is_empty = true;
     each_member(text, &mut |name, value| {
         is_empty = false;
         match name {
             "model" => model = Some(value),
+            "previous_response_id" => previous = Some(value),
             name if name == max_name => maximum = Some(value),
             _ => {}
         }
@@ -49,6 +54,10 @@ pub fn rewrite(protocol: Protocol, body: &[u8], changes: BodyChanges<'_>) -> Opt
     if let Some(name) = changes.model {
         set("model", model, serde_json::to_string(name).expect("a string always serializes"));
     }
+    if let (Some(id), Some(_)) = (changes.previous_response_id, previous) {
+        let id = serde_json::to_string(id).expect("a string always serializes");
+        set("previous_response_id", previous, id);
+    }
     if !inserted.is_empty() {
         let start = text.find('{')? + 1;
         let comma = if is_empty { "" } else { "," };
@@ -64,7 +73,8 @@ mod tests {
 
     #[track_caller]
     fn assert_rewritten(protocol: Protocol, body: &str, max_tokens: Option<u64>, expected: &str) {
-        let changes = BodyChanges { model: Some("b"), max_tokens };
+        let changes =
+            BodyChanges { model: Some("b"), max_tokens, previous_response_id: Some("resp_1") };
         let found = rewrite(protocol, body.as_bytes(), changes);
         let found = found.map(|bytes| String::from_utf8(bytes).expect("text"));
         assert_eq!(found.as_deref().unwrap_or(body), expected);
@@ -90,6 +100,12 @@ mod tests {
         assert_rewritten(Responses, r#"{"input":""}"#, Some(50), expected);
         assert_rewritten(Responses, "{}", Some(50), r#"{"max_output_tokens":50,"model":"b"}"#);
         assert_rewritten(Responses, r#"{"model":null}"#, None, r#"{"model":"b"}"#);
+    }
+
+    #[test]
+    fn reference_is_replaced_and_never_inserted() {
+        let body = r#"{"previous_response_id":"resp_1.tag","model":"b"}"#;
+        assert_rewritten(Responses, body, None, r#"{"previous_response_id":"resp_1","model":"b"}"#);
     }
 
     #[test]
