@@ -202,6 +202,7 @@ fn cache_key(bencher: Bencher<'_, '_>, bytes: usize) {
         endpoint: openai::Endpoint::ChatCompletions,
         target: "openai/gpt-4o",
         guards: b"",
+        original: None,
     };
     bencher.counter(divan::counter::BytesCount::new(bytes)).bench_local(|| {
         let request = CanonicalRequest::parse(black_box(&body)).expect("the body is right");

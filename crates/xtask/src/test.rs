@@ -132,6 +132,9 @@ impl Step {
                 tools::packages(processes)?;
                 tools::redis(processes)?;
                 cargo.env("SERIN_PYTHON", tools::python(processes)?);
+                if let Some(programs) = tools::agents(processes) {
+                    cargo.env("SERIN_AGENTS", programs);
+                }
                 let command = cargo.args(["test", "-p", "tests", "--no-fail-fast"]);
                 processes.run_checked("the edges' tests", command, STEP_TIMEOUT)
             }

@@ -25,7 +25,7 @@ const MAX_FORWARDED_BYTES: usize = 512;
 
 /// Prefixes of previews that are forwarded: they change the form of requests and answers, and neither what
 /// is stored nor who may read it (Anthropic, "Beta headers").
-const FORWARDED_BETAS: [&str; 14] = [
+const FORWARDED_BETAS: [&str; 20] = [
     "advanced-tool-use-",
     "claude-code-",
     "computer-use-",
@@ -35,11 +35,17 @@ const FORWARDED_BETAS: [&str; 14] = [
     "extended-cache-ttl-",
     "fine-grained-tool-streaming-",
     "interleaved-thinking-",
+    "mid-conversation-",
     "output-128k-",
     "prompt-caching-",
     "redact-thinking-",
+    "search-results-",
     "structured-outputs-",
+    "task-budgets-",
+    "thinking-token-count-",
+    "token-counting-",
     "token-efficient-tools-",
+    "tool-search-tool-",
 ];
 
 /// Body of a caller of another protocol than Chat Completions.
