@@ -50,10 +50,10 @@ pub use parse::{MIN_TOKEN_BYTES, expected_id_format};
 pub use permission::{Parameter, ParameterRule, Permissions};
 pub use price::{ModelPrice, Price, PriceTier, Prices};
 pub use problem::{Problem, Problems, Warning};
-pub use provider::{Authentication, Paths, Provider};
+pub use provider::{Authentication, ChatExtensions, Paths, Provider};
 pub use route::{
-    Balance, FallbackOn, Health, Hedge, Retries, Route, Sticky, Target, Targets, Timeouts,
-    Translation, WeightedTarget,
+    Balance, FallbackOn, Health, Hedge, LossPolicy, Retries, Route, Sticky, Target, Targets,
+    Timeouts, WeightedTarget,
 };
 pub use server::{Origins, Server};
 pub use storage::{RedisServer, Storage};

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use http::{HeaderName, Uri};
 use openai::{Endpoint, OutputField};
 use protocol::model::Protocol;
+use protocol::request::{EndUserField, ReasoningField};
 use secret::Secret;
 
 /// `[[providers]]`
@@ -28,6 +29,8 @@ pub struct Provider {
     pub protocols: Vec<Protocol>,
     /// Name under which its seals are wrapped for callers of other protocols.
     pub seal_maker: String,
+    /// Fields of Chat beyond those of all providers.
+    pub chat_extensions: ChatExtensions,
     /// The endpoints that it offers.
     pub paths: Paths,
     /// Whether it accepts `stream_options.include_usage`.
@@ -78,6 +81,17 @@ impl Provider {
         }
         url
     }
+}
+
+/// Fields of Chat that only some providers have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChatExtensions {
+    /// Field for the thoughts of earlier turns.
+    pub reasoning: ReasoningField,
+    /// Field for the end user.
+    pub end_user: EndUserField,
+    /// Whether tools may take free text.
+    pub custom_tools: bool,
 }
 
 /// Presentation of a key to a provider.
@@ -134,6 +148,8 @@ pub(super) struct ProviderKind {
     pub(super) output_field: OutputField,
     /// The protocols in which it takes a chat, the preferred one first.
     pub(super) protocols: &'static [Protocol],
+    /// Fields of Chat beyond those of all providers.
+    pub(super) chat_extensions: ChatExtensions,
     paths: EndpointPaths,
     /// The paths of calls with an `api_version`, which replaces `{api_version}`.
     versioned_paths: Option<EndpointPaths>,
@@ -169,9 +185,22 @@ const DEFAULTS: ProviderKind = ProviderKind {
     stream_usage: true,
     output_field: OutputField::MaxTokens,
     protocols: &[Protocol::Chat],
+    chat_extensions: PLAIN_CHAT,
     paths: CHAT,
     versioned_paths: None,
 };
+
+const PLAIN_CHAT: ChatExtensions = ChatExtensions {
+    reasoning: ReasoningField::None,
+    end_user: EndUserField::User,
+    custom_tools: false,
+};
+/// Fields of OpenAI's own service.
+const OPENAI_CHAT: ChatExtensions =
+    ChatExtensions { end_user: EndUserField::SafetyIdentifier, custom_tools: true, ..PLAIN_CHAT };
+/// Fields of providers whose documentation on thinking asks for the thoughts of earlier turns.
+const THINKING_CHAT: ChatExtensions =
+    ChatExtensions { reasoning: ReasoningField::ReasoningContent, ..PLAIN_CHAT };
 
 /// The protocols of OpenAI's own service.
 const CHAT_AND_RESPONSES: &[Protocol] = &[Protocol::Chat, Protocol::Responses];
@@ -184,11 +213,17 @@ const fn provider_kind(
     ProviderKind { name, base_url: Some(base_url), paths: offers, ..DEFAULTS }
 }
 
+/// A kind that asks for the thoughts of earlier turns.
+const fn thinking(kind: ProviderKind) -> ProviderKind {
+    ProviderKind { chat_extensions: THINKING_CHAT, ..kind }
+}
+
 /// Every built-in kind.
 static PROVIDER_KINDS: [ProviderKind; 28] = [
     ProviderKind {
         output_field: OutputField::MaxCompletionTokens,
         protocols: CHAT_AND_RESPONSES,
+        chat_extensions: OPENAI_CHAT,
         ..provider_kind("openai", "https://api.openai.com/v1", ALL_ENDPOINTS)
     },
     // The base URL is the resource (https://NAME.openai.azure.com), since the paths of both forms begin there.
@@ -196,6 +231,7 @@ static PROVIDER_KINDS: [ProviderKind; 28] = [
         name: "azure",
         output_field: OutputField::MaxCompletionTokens,
         protocols: CHAT_AND_RESPONSES,
+        chat_extensions: OPENAI_CHAT,
         header: Some("api-key"),
         paths: EndpointPaths {
             chat: "/openai/v1/chat/completions",
@@ -216,10 +252,14 @@ static PROVIDER_KINDS: [ProviderKind; 28] = [
         protocols: &[Protocol::Messages],
         ..provider_kind("anthropic", "https://api.anthropic.com/v1", CHAT)
     },
-    provider_kind("deepseek", "https://api.deepseek.com/v1", CHAT),
-    provider_kind("qwen", "https://dashscope.aliyuncs.com/compatible-mode/v1", ALL_ENDPOINTS),
-    provider_kind("zhipuai", "https://open.bigmodel.cn/api/paas/v4", CHAT_AND_EMBEDDINGS),
-    provider_kind("moonshot", "https://api.moonshot.cn/v1", CHAT),
+    thinking(provider_kind("deepseek", "https://api.deepseek.com/v1", CHAT)),
+    thinking(provider_kind(
+        "qwen",
+        "https://dashscope.aliyuncs.com/compatible-mode/v1",
+        ALL_ENDPOINTS,
+    )),
+    thinking(provider_kind("zhipuai", "https://open.bigmodel.cn/api/paas/v4", CHAT_AND_EMBEDDINGS)),
+    thinking(provider_kind("moonshot", "https://api.moonshot.cn/v1", CHAT)),
     provider_kind("doubao", "https://ark.cn-beijing.volces.com/api/v3", CHAT_AND_EMBEDDINGS),
     provider_kind("baidu", "https://qianfan.baidubce.com/v2", CHAT_AND_EMBEDDINGS),
     provider_kind("hunyuan", "https://api.hunyuan.cloud.tencent.com/v1", CHAT_AND_EMBEDDINGS),
@@ -247,7 +287,13 @@ static PROVIDER_KINDS: [ProviderKind; 28] = [
     },
     provider_kind("together-ai", "https://api.together.xyz/v1", ALL_ENDPOINTS),
     provider_kind("fireworks", "https://api.fireworks.ai/inference/v1", ALL_ENDPOINTS),
-    provider_kind("openrouter", "https://openrouter.ai/api/v1", ALL_ENDPOINTS),
+    ProviderKind {
+        chat_extensions: ChatExtensions {
+            reasoning: ReasoningField::ReasoningDetails,
+            ..PLAIN_CHAT
+        },
+        ..provider_kind("openrouter", "https://openrouter.ai/api/v1", ALL_ENDPOINTS)
+    },
     // Its compatibility API rejects `stream_options`
     // (strandsagents.com/docs/user-guide/concepts/model-providers/cohere).
     ProviderKind {

@@ -33,7 +33,7 @@ pub struct Route {
     /// Bounds on waiting.
     pub timeouts: Timeouts,
     /// Losses of a translation.
-    pub translation: Translation,
+    pub translation: LossPolicy,
     /// Names for `GET /v1/models` besides the exact ones.
     pub listed: Vec<String>,
     /// Hedging of slow targets. `None` if off.
@@ -44,13 +44,13 @@ pub struct Route {
 
 /// Losses that a translation into a target's protocol may have.
 #[derive(Debug, Default)]
-pub struct Translation {
+pub struct LossPolicy {
     pub(super) lossy: Vec<String>,
     pub(super) unknown: UnknownPolicy,
     pub(super) sampling: SamplingPolicy,
 }
 
-impl Translation {
+impl LossPolicy {
     /// The options of a translation.
     pub fn options(&self) -> Options<'_> {
         let Self { lossy, unknown, sampling } = self;

@@ -31,9 +31,9 @@ use crate::stored_response;
 use crate::telemetry::otlp::TraceContext;
 use crate::telemetry::request_scope::RequestScope;
 use crate::telemetry::transcript::Transcript;
+use crate::upstream::answer_form::base_context;
 use crate::upstream::caller_upstreams::CallerUpstreams;
 use crate::upstream::dispatch::Dispatcher;
-use crate::upstream::read_answer::answer_context;
 use crate::upstream::response_tag::{ResponseTagger, continued_response};
 
 impl Gateway {
@@ -76,7 +76,10 @@ impl Gateway {
             Ok(GatewayEndpoint::Api(api)) => Ok(api),
             Err(refusal) => Err(refusal),
         };
-        let caller = endpoint::caller_protocol(parts.uri.path(), &parts.headers);
+        let protocol = match &api {
+            Ok(api) => api.protocol(&parts.headers),
+            Err(_) => endpoint::error_protocol(parts.uri.path()),
+        };
         let id = request_id::request_id(&parts.headers, &host);
         let trace = self.start_trace(&host, &parts);
         let mut scope = RequestScope::open(self.record_sinks(), host.clone(), id, trace);
@@ -84,7 +87,7 @@ impl Gateway {
             Ok(api) => run(self, api, &parts, &mut body, &mut scope).await,
             Err(refusal) => Err(refusal.into()),
         };
-        let response = response::into_response(result, caller, host.clone(), scope);
+        let response = response::into_response(result, protocol, host.clone(), scope);
         // Without a wait, unless a refusal left a part of the body unread.
         read_body::drain_body(&host, &parts.headers, &mut body).await;
         response::strip_body_for_head(&parts.method, response)
@@ -108,7 +111,7 @@ pub(crate) async fn run<P: Host>(
     let client_ip = client_ip::client_ip(config, parts);
     access::check_global_ip(config, client_ip)?;
     // Authentication comes before the body is read: anonymous clients must not cause work.
-    let protocol = endpoint::caller_protocol(parts.uri.path(), &parts.headers);
+    let protocol = api.protocol(headers);
     let caller = gateway.authenticator().authenticate(host, headers, protocol).await?;
     scope.authenticated(&caller, api.operation());
     access::check_caller_ip(&caller, client_ip)?;
@@ -140,10 +143,10 @@ pub(crate) async fn run<P: Host>(
     let mut request = ParsedRequest::parse(&call, headers, received)?;
     scope.parsed(request.fields(), request.protocol());
     // The route comes next, because permissions name routes.
-    let mut matched = MatchedRoute::lookup(config, &caller, &request.fields().model)?;
+    let matched = MatchedRoute::lookup(config, &caller, &request.fields().model)?;
     let owner = caller.authenticated_id().unwrap_or_default();
     let continued = continued_response(config, matched.route, owner, &request)?;
-    matched.only_provider = continued.as_ref().map(|stored| stored.provider);
+    let matched = matched.bound_to(continued.as_ref().map(|stored| stored.provider));
     if host.now() >= scope.began() + matched.route.timeouts.total {
         return Err(Refusal::BodyTimeout { received: size }.into());
     }
@@ -229,9 +232,6 @@ pub(crate) async fn run<P: Host>(
         Some(guards) => guards.check_request(&request, scope).await?,
         None => None,
     };
-    if let Some(masked) = &masked {
-        plan.check_first(masked)?;
-    }
     let max_output_tokens = scope.max_output_tokens();
     if let Some(slot) = &mut slot {
         slot.is_capped = max_output_tokens.is_some();
@@ -255,19 +255,21 @@ pub(crate) async fn run<P: Host>(
     };
     let guards = guards.filter(|_| guards_stream).map(|guards| (guards, call.endpoint));
     let mut context = caller_context(host, &request);
-    if let Some(translation) = &answer.answer.translation {
-        scope.shed(&translation.shed);
-        context.tools = translation.tools.clone();
+    let translation = answer.answer.translation.as_deref();
+    scope.shed(translation.map_or(&[][..], |translation| &translation.shed));
+    if let Some(context) = &mut context {
+        let provider = answer.answer.origin.map(|(provider, _)| config.provider(provider));
+        context.seal_maker = provider.map(|provider| provider.seal_maker.clone());
+        context.tools = translation.map(|it| it.tools.clone()).unwrap_or_default();
         if !context.tools.is_empty() {
             // An entry has no place for the caller's names of the tools.
             slot = None;
         }
     }
-    context.seal_maker = plan.seal_maker(scope.record().target.as_deref());
     let is_stored = request.original().is_some_and(|original| original.stored.is_stored);
     let tagger = match (answer.answer.protocol, answer.answer.origin) {
         (Protocol::Responses, Some((provider, key))) if is_stored => {
-            Some(ResponseTagger::new(config.provider(provider), key, owner))
+            ResponseTagger::new(config.provider(provider), key, owner).map(Box::new)
         }
         _ => None,
     };
@@ -275,14 +277,15 @@ pub(crate) async fn run<P: Host>(
     Ok(Reply::Answer(ServedAnswer { answer, timeouts, guards, retention, context, tagger }))
 }
 
-/// Facts for the writer of an answer in the caller's protocol.
-fn caller_context(host: &impl Host, request: &ParsedRequest) -> AnswerContext {
-    let Some(original) = request.original() else { return AnswerContext::default() };
-    AnswerContext {
-        estimated_input_tokens: token_estimate::estimate_tokens(request.prompt_size()),
-        echo: original.echo(),
-        ..answer_context(host)
-    }
+/// Facts for the writer of an answer in the caller's protocol; `None` for a caller of Chat.
+fn caller_context(host: &impl Host, request: &ParsedRequest) -> Option<Box<AnswerContext>> {
+    request.original().map(|original| {
+        Box::new(AnswerContext {
+            estimated_input_tokens: token_estimate::estimate_tokens(request.prompt_size()),
+            echo: original.echo(),
+            ..base_context(host)
+        })
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use civil_time::Timestamp;
 use config::ModelPrice;
-use openai::Tokens;
+use openai::{TokenSource, Tokens};
 use serde::Serialize;
 
 /// The operation of a request for the list of models.
@@ -146,6 +146,15 @@ impl Record {
     /// Tokens by estimate that calls cost whose answers were not used; part of the input tokens.
     pub(crate) fn lost_tokens(&self) -> u64 {
         self.attempts.iter().filter_map(|attempt| attempt.tokens).fold(0, u64::saturating_add)
+    }
+
+    /// Adds the tokens of calls whose answers were not used to the input tokens.
+    pub(crate) fn add_lost_tokens(&mut self) {
+        let lost = self.lost_tokens();
+        self.tokens.input = self.tokens.input.saturating_add(lost);
+        if lost > 0 && self.tokens.counted == TokenSource::None {
+            self.tokens.counted = TokenSource::Estimated;
+        }
     }
 
     /// Whether the model's name is not just made up by the caller: a route has it, or a target has

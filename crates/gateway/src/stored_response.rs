@@ -1,34 +1,30 @@
 //! Calls about responses that a provider stores: sent to the key that made them, for their consumer only.
 
 use bytes::Bytes;
-use config::Provider;
+use config::{Config, Provider};
 use http::Uri;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderValue, Method};
-use openai::{Endpoint, TextSize};
-use protocol::AnswerContext;
+use openai::Endpoint;
 use protocol::model::Protocol;
 
+use crate::auth::access;
 use crate::auth::caller::Caller;
 use crate::error::{Error, Fault, Refusal};
 use crate::gateway::Gateway;
-use crate::host::futures::timeout;
-use crate::host::{GATEWAY_USER_AGENT, Host};
-use crate::record::{ANSWERED, Attempt, AttemptKind, CALLERS_FAULT, TIMEOUT};
+use crate::host::Host;
 use crate::request::endpoint::StoredResponseCall;
-use crate::response::recorder::Retention;
-use crate::response::{Reply, ServedAnswer};
+use crate::response::{Forwarded, Reply};
 use crate::telemetry::request_scope::RequestScope;
-use crate::upstream::answer::{Answer, AnswerContent};
-use crate::upstream::dispatch::Dispatched;
-use crate::upstream::request::add_key;
+use crate::upstream::request::plain_request;
 use crate::upstream::response_tag::{ResponseTagger, StoredResponse, find_stored};
+use crate::upstream::single_call::{CallBounds, CallFailure, call_once};
 
 /// Maximum length of a stored response, in bytes.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
-/// Result of a call without a readable answer.
-const NO_ANSWER: &str = "not_an_answer";
+/// Statuses that are the caller's fault.
+const CALLERS_FAULT: [u16; 3] = [400, 404, 409];
+/// Parameters that reach the provider (OpenAI API reference, "Get a model response", "List input items").
+const FORWARDED_PARAMETERS: [&str; 5] = ["include", "include[]", "limit", "order", "after"];
 
 /// Forwards a call about a stored response.
 pub(crate) async fn run<P: Host>(
@@ -41,58 +37,43 @@ pub(crate) async fn run<P: Host>(
     let host = &scope.host().clone();
     let config = gateway.shared_config();
     let owner = caller.authenticated_id().unwrap_or_default();
-    let stored = find_stored(config, owner, &call.id);
-    let stored = stored.ok_or(Refusal::StoredResponseNotFound { param: None })?;
+    let not_found = || Refusal::StoredResponseNotFound { param: None };
+    let stored = find_stored(config, owner, &call.id)
+        .filter(|stored| may_use(config, caller, stored))
+        .ok_or_else(not_found)?;
     let provider = config.provider(stored.provider);
-    let url = url(provider, &stored, call.action, parts.uri.query());
-    let url = url.ok_or(Refusal::StoredResponseNotFound { param: None })?;
-    let request = upstream_request(provider, stored.key, call.method, url);
-    let label = format!("{}/{}", provider.id, "responses");
-    let attempt = Attempt::start(label, stored.key, AttemptKind::Primary, host.now());
-    let index = scope.attempt_started(attempt, None, TextSize::default());
-    // The routes that name the provider may differ; the longest time of any bounds the call.
-    let wait = config.routes.iter().map(|route| route.timeouts.total).max().unwrap_or_default();
-    let exchange = async {
-        let (head, body) = host.fetch(request).await.ok()?.into_parts();
-        Some((head, body.collect(MAX_RESPONSE_BYTES).await.ok()?))
+    let url = url(provider, &stored, call.action, parts.uri.query()).ok_or_else(not_found)?;
+    let key = Some(&provider.keys[stored.key]);
+    let mut request = plain_request(provider, key, url, Bytes::new(), "application/json");
+    *request.method_mut() = call.method;
+    let bounds = CallBounds {
+        wait: access::max_total_time(config, caller),
+        max_bytes: MAX_RESPONSE_BYTES,
+        callers_fault: &CALLERS_FAULT,
     };
-    let outcome = timeout(host, wait, exchange).await;
-    let is_late = outcome.is_none();
-    let Some((head, body)) = outcome.flatten() else {
-        let result = if is_late { TIMEOUT } else { NO_ANSWER };
-        scope.attempt_finished(index, result, None, None);
-        return Err(if is_late { Fault::Timeout } else { Fault::Upstream }.into());
-    };
-    let is_callers = head.status.is_success() || matches!(head.status.as_u16(), 400 | 404 | 409);
-    let result = match is_callers {
-        true if head.status.is_success() => ANSWERED,
-        true => CALLERS_FAULT,
-        false => NO_ANSWER,
-    };
-    scope.attempt_finished(index, result, Some(head.status), None);
-    if !is_callers {
-        return Err(Fault::Upstream.into());
-    }
-    let tagger = head.status.is_success().then(|| ResponseTagger::new(provider, stored.key, owner));
-    let answer = Answer {
-        status: head.status,
-        content_type: head.headers.get(CONTENT_TYPE).cloned(),
-        content: AnswerContent::Whole(body),
-        protocol: Protocol::Responses,
-        translation: None,
-        origin: Some((stored.provider, stored.key)),
-    };
-    Ok(Reply::Answer(ServedAnswer {
-        answer: Dispatched { answer, continuation_targets: None },
-        timeouts: config.routes[0].timeouts,
-        guards: None,
-        retention: Retention::default(),
-        context: AnswerContext::default(),
-        tagger,
-    }))
+    let label = format!("{}/{}", provider.id, stored.id);
+    let answer = call_once(host, (label, Some(stored.key)), request, bounds, scope).await;
+    let (head, body) = answer.map_err(|failure| match failure {
+        CallFailure::Timeout => Fault::Timeout,
+        CallFailure::NoAnswer => Fault::Upstream,
+    })?;
+    let tagger =
+        head.status.is_success().then(|| ResponseTagger::new(provider, Some(stored.key), owner));
+    let (status, protocol, tagger) =
+        (head.status, Protocol::Responses, tagger.flatten().map(Box::new));
+    Ok(Reply::Forwarded(Forwarded { status, body, protocol, tagger }))
 }
 
-/// The URL of a stored response, with the caller's query.
+/// Whether a route that the caller may use has the provider as a target.
+fn may_use(config: &Config, caller: &Caller<'_>, stored: &StoredResponse) -> bool {
+    config.routes_with_index().any(|(index, route)| {
+        let weighted = route.targets.all().iter().map(|weighted| &weighted.target);
+        let mut targets = weighted.chain(&route.fallback);
+        caller.may_use(index) && targets.any(|target| target.provider == stored.provider)
+    })
+}
+
+/// The URL of a stored response, with the parameters that reach the provider.
 fn url(
     provider: &Provider,
     stored: &StoredResponse,
@@ -100,30 +81,14 @@ fn url(
     query: Option<&str>,
 ) -> Option<Uri> {
     let base = provider.url(Endpoint::ChatCompletions, Protocol::Responses, "")?.to_string();
-    let (path, own_query) =
-        base.split_once('?').map_or((&*base, None), |(path, query)| (path, Some(query)));
-    let mut url = format!("{path}/");
-    json::percent::encode(&stored.id, &json::percent::UNRESERVED, &mut url);
-    url.push_str(action);
-    for (index, query) in own_query.into_iter().chain(query).enumerate() {
-        url.push(if index == 0 { '?' } else { '&' });
-        url.push_str(query);
-    }
-    url.try_into().ok()
-}
-
-fn upstream_request(
-    provider: &Provider,
-    key: Option<usize>,
-    method: Method,
-    url: Uri,
-) -> http::Request<Bytes> {
-    let mut request = http::Request::new(Bytes::new());
-    (*request.method_mut(), *request.uri_mut()) = (method, url);
-    let headers = request.headers_mut();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(USER_AGENT, GATEWAY_USER_AGENT);
-    add_key(headers, provider, key.map(|position| &provider.keys[position]));
-    request
+    let (path, own_query) = base.split_once('?').unwrap_or((&base, ""));
+    let is_forwarded = |parameter: &&str| {
+        let name = parameter.split('=').next().unwrap_or_default().replace("%5B%5D", "[]");
+        FORWARDED_PARAMETERS.contains(&name.as_str())
+    };
+    let parameters = query.into_iter().flat_map(|query| query.split('&')).filter(is_forwarded);
+    let own = Some(own_query).filter(|query| !query.is_empty());
+    let query = own.into_iter().chain(parameters).collect::<Vec<_>>().join("&");
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{path}/{}{action}{mark}{query}", stored.id).try_into().ok()
 }

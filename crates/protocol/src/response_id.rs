@@ -12,6 +12,8 @@ pub struct StoredReferences {
     pub previous_response: Option<String>,
     /// Whether the request names a `conversation`.
     pub has_conversation: bool,
+    /// Whether the provider is to answer without a caller who waits (`background`).
+    pub is_background: bool,
     /// Whether the provider stores the answer, as it does unless `store` is false.
     pub is_stored: bool,
 }
@@ -19,11 +21,14 @@ pub struct StoredReferences {
 impl StoredReferences {
     /// Reads the body of a request of Responses. Another body has no references.
     pub fn parse(body: &str) -> Self {
-        let picked = pick(body, ["previous_response_id", "conversation", "store"]);
-        let Some([previous, conversation, store]) = picked else { return Self::default() };
+        let picked = pick(body, ["previous_response_id", "conversation", "background", "store"]);
+        let Some([previous, conversation, background, store]) = picked else {
+            return Self::default();
+        };
         Self {
             previous_response: text(previous).map(|id| id.into_owned()),
             has_conversation: conversation.is_some(),
+            is_background: background.is_some_and(|background| background.get() != "false"),
             is_stored: store.is_none_or(|store| store.get() != "false"),
         }
     }
@@ -70,6 +75,7 @@ mod tests {
         let expected = StoredReferences {
             previous_response: Some("resp_1".to_owned()),
             has_conversation: false,
+            is_background: false,
             is_stored: false,
         };
         assert_eq!(found, expected);

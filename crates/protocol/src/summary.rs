@@ -151,7 +151,7 @@ fn text_size(answer: &Answer<'_>) -> TextSize {
     for part in answer.choices.iter().flat_map(|choice| &choice.parts) {
         match &part.kind {
             PartKind::Text { text, .. } | PartKind::Refusal(text) => {
-                size += TextSize::measure(text)
+                size += TextSize::measure(text);
             }
             PartKind::Reasoning { texts, .. } => {
                 texts.iter().for_each(|thought| size += TextSize::measure(&thought.text));

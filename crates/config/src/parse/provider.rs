@@ -58,6 +58,7 @@ fn provider(
         kind: kind.name,
         protocols: protocols?,
         seal_maker: seal_maker(kind.name, &base_url),
+        chat_extensions: kind.chat_extensions,
         paths: kind.paths(&base_url, raw.api_version.as_deref()),
         base_url,
         authentication: kind.authentication(),

@@ -5,7 +5,7 @@ use protocol::request::{SamplingPolicy, UnknownPolicy};
 use super::super::model_index::ModelPattern;
 use super::super::problem::with_hint;
 use super::super::raw::{self, LOSS_POLICIES};
-use super::super::route::Translation;
+use super::super::route::LossPolicy;
 use super::diagnostics::{Diagnostics, quoted};
 use super::doc_path::DocPath;
 
@@ -14,7 +14,7 @@ pub(super) fn translation(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
     raw: &raw::Translate,
-) -> Option<Translation> {
+) -> Option<LossPolicy> {
     let mut is_shed = |field: &str, value: &Option<String>, default: &str| {
         let value = value.as_deref().unwrap_or(default);
         if !LOSS_POLICIES.contains(&value) {
@@ -30,7 +30,7 @@ pub(super) fn translation(
     for (index, _) in raw.lossy.iter().enumerate().filter(|(_, path)| path.is_empty()) {
         diagnostics.report(&lossy.item(index), "an empty text", "a path such as \"n\"");
     }
-    Some(Translation {
+    Some(LossPolicy {
         lossy: raw.lossy.clone(),
         unknown: if unknown? { UnknownPolicy::Shed } else { UnknownPolicy::Refuse },
         sampling: if sampling? { SamplingPolicy::Shed } else { SamplingPolicy::Refuse },

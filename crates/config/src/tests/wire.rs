@@ -230,6 +230,28 @@ fn azure_url_with_api_version_is_a_deployment() {
 }
 
 #[test]
+fn url_of_a_count_is_below_its_endpoint() {
+    for (fields, messages, responses) in [
+        (
+            "id = \"anthropic\"",
+            Some("https://api.anthropic.com/v1/messages/count_tokens"),
+            Some("https://api.anthropic.com/v1/responses/input_tokens"),
+        ),
+        (
+            "id = \"azure\"\nbase_url = \"https://n.openai.azure.com\"\napi_version = \"2024-10-21\"",
+            None,
+            Some("https://n.openai.azure.com/openai/responses/input_tokens?api-version=2024-10-21"),
+        ),
+    ] {
+        let provider = provider(&format!("{fields}\nkeys = [\"secret:A\"]"));
+        let url = |protocol| provider.count_url(protocol, "m").map(|url| url.to_string());
+        assert_eq!(url(Protocol::Chat), None);
+        assert_eq!(url(Protocol::Messages).as_deref(), messages, "{fields}");
+        assert_eq!(url(Protocol::Responses).as_deref(), responses, "{fields}");
+    }
+}
+
+#[test]
 fn base_url_replaces_the_built_in_one() {
     assert_urls(
         "id = \"minimax\"\nbase_url = \"http://127.0.0.1:9100/x/\"",

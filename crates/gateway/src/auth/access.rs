@@ -47,7 +47,12 @@ pub(crate) fn check_parameters(
         names.map(|name| Parameter { path: (*name).to_owned(), rule: bound.rule.clone() })
     });
     let aliases: Vec<Parameter> = aliases.collect();
-    parameter_rules::check_parameters(request.body(), bounds().chain(&aliases)).map_err(|found| {
-        Refusal::ParameterNotAllowed { param: found.path, expected: found.expected }
-    })
+    // The caller's own body may name a parameter otherwise than its form in Chat, or have more of them.
+    let own = request.original().map(|original| &original.bytes[..]);
+    for body in [Some(request.body()), own].into_iter().flatten() {
+        parameter_rules::check_parameters(body, bounds().chain(&aliases)).map_err(|found| {
+            Refusal::ParameterNotAllowed { param: found.path, expected: found.expected }
+        })?;
+    }
+    Ok(())
 }

@@ -15,7 +15,7 @@ mod stream_error;
 
 pub(crate) use blocked::BlockResponse;
 pub(crate) use limit_exceeded::LimitExceeded;
-pub(crate) use shape::{ErrorShape, ForeignProtocol};
+pub(crate) use shape::{ErrorShape, UnservedApi};
 pub(crate) use stream_error::StreamError;
 
 /// Errors that are the caller's fault.
@@ -52,6 +52,8 @@ pub(crate) enum Refusal {
         /// The field that names it; `None` if the path does.
         param: Option<&'static str>,
     },
+    /// The answer is to be made in the background, where nobody would measure it.
+    Background,
     /// The tokens of a prompt cannot be counted: no target has a call for it.
     NoTokenCount {
         /// The model that the request names.
@@ -74,7 +76,7 @@ pub(crate) enum Refusal {
     /// The path has no endpoint.
     UnknownUrl,
     /// The path belongs to a protocol that the gateway does not serve.
-    ForeignProtocol(ForeignProtocol),
+    UnservedApi(UnservedApi),
     /// The path has an endpoint, with another method.
     MethodNotAllowed {
         /// The allowed methods.
@@ -268,11 +270,19 @@ impl Refusal {
                     format!("'{param}' names nothing that belongs to this key and is stored by a target of the model. Send the whole conversation."),
                 )
             },
+            Self::Background => ApiError {
+                param: Some(Cow::Borrowed("background")),
+                ..plain(
+                    StatusCode::BAD_REQUEST,
+                    "invalid_request",
+                    "'background' is not supported: nobody would count the tokens of the answer. Use a stream.".to_owned(),
+                )
+            },
             Self::NoTokenCount { model } => ApiError {
                 param: Some(Cow::Borrowed("model")),
                 ..plain(
                     StatusCode::NOT_FOUND,
-                    "unknown_url",
+                    "token_count_not_available",
                     format!("No target of the model '{model}' counts tokens. Estimate them, or send the request."),
                 )
             },
@@ -299,7 +309,7 @@ impl Refusal {
                 "unknown_url",
                 "Unknown path. Use /v1/chat/completions, /v1/responses, /v1/messages, /v1/completions, /v1/embeddings, /v1/models, or /healthz.".to_owned(),
             ),
-            Self::ForeignProtocol(protocol) => ApiError {
+            Self::UnservedApi(protocol) => ApiError {
                 shape: protocol.shape(),
                 ..plain(StatusCode::NOT_FOUND, "unknown_url", protocol.message().to_owned())
             },

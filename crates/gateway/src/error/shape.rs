@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// A protocol of which the gateway does not serve every path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ForeignProtocol {
+pub(crate) enum UnservedApi {
     /// OpenAI's Responses API: `/v1/responses`.
     Responses,
     /// Anthropic's Messages API: `/v1/messages`.
@@ -15,7 +15,7 @@ pub(crate) enum ForeignProtocol {
     Gemini,
 }
 
-impl ForeignProtocol {
+impl UnservedApi {
     /// The message for people: the API to use instead, and its name in common clients.
     pub(super) fn message(self) -> &'static str {
         match self {

@@ -75,7 +75,7 @@ impl<P: Host> GuardPipeline<P> {
         let mut fields = TextFields::new(texts_in_scope(prompt, scope));
         self.run_guard(guard, Phase::Request, &mut fields).await?;
         let masked = fields.write_body(request.body_text().as_bytes());
-        Ok(masked.map(|body| request.with_body(body)))
+        Ok(masked.map(|body| request.with_masked_body(body)))
     }
 
     async fn check_images(

@@ -46,6 +46,9 @@ pub(crate) async fn admit<'a, P: Host>(
     let limit = Some(refused.limit.clone());
     let fallbacks = if plan.route().fallback_on.limited { 1..plan.targets().len() } else { 0..0 };
     for position in fallbacks {
+        if plan.check_translatable(position, request).is_err() {
+            continue;
+        }
         // A fallback has the limits of the route of its own model.
         let route = config.models.route(plan.targets()[position].model);
         let subject = LimitSubject { route, ..subject };

@@ -21,10 +21,13 @@ const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 /// Response headers that a page may read. `*` counts for requests without credentials only, so the gateway's
 /// own are listed as well.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "*, age, retry-after, x-request-id, x-should-retry, x-serin-route, x-serin-target, x-serin-attempts, \
-     x-serin-cache, x-serin-history, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, \
-     x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, \
-     x-ratelimit-reset-tokens",
+    "*, age, request-id, retry-after, x-request-id, x-should-retry, x-serin-route, \
+     x-serin-target, x-serin-attempts, x-serin-cache, x-serin-history, x-serin-shed, \
+     x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, \
+     x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, \
+     anthropic-ratelimit-requests-limit, anthropic-ratelimit-requests-remaining, \
+     anthropic-ratelimit-requests-reset, anthropic-ratelimit-tokens-limit, \
+     anthropic-ratelimit-tokens-remaining, anthropic-ratelimit-tokens-reset",
 );
 
 /// An allowed origin.

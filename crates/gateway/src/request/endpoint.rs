@@ -11,7 +11,7 @@ use openai::Endpoint;
 use protocol::model::Protocol;
 
 use super::original::ANTHROPIC_VERSION;
-use crate::error::{ForeignProtocol, Refusal};
+use crate::error::{Refusal, UnservedApi};
 use crate::record::{COUNT_TOKENS_OPERATION, MODELS_OPERATION, STORED_RESPONSE_OPERATION};
 
 const HEALTH_SEGMENTS: [&str; 1] = ["healthz"];
@@ -76,6 +76,20 @@ impl ApiEndpoint {
         }
     }
 
+    /// Protocol of the caller. Lists of models have one path for all, and clients of Anthropic's API name its
+    /// version.
+    pub(crate) fn protocol(&self, headers: &HeaderMap) -> Protocol {
+        match self {
+            Self::Models | Self::Model(_) if headers.contains_key(ANTHROPIC_VERSION) => {
+                Protocol::Messages
+            }
+            Self::Models | Self::Model(_) => Protocol::Chat,
+            Self::Inference(call) => call.protocol,
+            Self::CountTokens(protocol) => *protocol,
+            Self::StoredResponse(_) => Protocol::Responses,
+        }
+    }
+
     fn method(&self) -> Method {
         match self {
             Self::Models | Self::Model(_) => Method::GET,
@@ -104,7 +118,7 @@ impl GatewayEndpoint {
         let inference = inference_endpoint(&segments);
         let foreign = foreign_protocol(&segments, is_read).filter(|_| inference.is_none());
         if let Some(protocol) = foreign {
-            return Err(Refusal::ForeignProtocol(protocol));
+            return Err(Refusal::UnservedApi(protocol));
         }
         let endpoint = match (model_endpoint(&segments), inference) {
             // The id of a model may end like a path: only one of the two has the request's method.
@@ -173,15 +187,10 @@ fn inference_endpoint(segments: &[&str]) -> Option<ApiEndpoint> {
     Some(ApiEndpoint::Inference(InferenceCall { endpoint, protocol: Protocol::Chat, deployment }))
 }
 
-/// The protocol of a caller, whether or not the path has an endpoint: errors have its shape. Lists of models
-/// have one path for all, and clients of Anthropic's API name its version.
-pub(crate) fn caller_protocol(path: &str, headers: &HeaderMap) -> Protocol {
+/// The protocol of an error for a path without an endpoint, or with another method.
+pub(crate) fn error_protocol(path: &str) -> Protocol {
     let segments: Vec<&str> = non_empty_segments(path).take(MAX_SEGMENTS).collect();
-    let is_listed = segments.contains(&"models") && headers.contains_key(ANTHROPIC_VERSION);
-    near_protocol(&segments).unwrap_or(match is_listed {
-        true => Protocol::Messages,
-        false => Protocol::Chat,
-    })
+    near_protocol(&segments).unwrap_or(Protocol::Chat)
 }
 
 /// The protocol whose name stands near the end of a path.
@@ -237,21 +246,21 @@ fn model_endpoint(segments: &[&str]) -> Option<ApiEndpoint> {
 }
 
 /// The protocol of a path that the gateway does not serve.
-fn foreign_protocol(segments: &[&str], is_read: bool) -> Option<ForeignProtocol> {
+fn foreign_protocol(segments: &[&str], is_read: bool) -> Option<UnservedApi> {
     let has = |name: &str| segments.contains(&name);
     // Google's OpenAI-compatible API is below `/v1beta/openai`.
     if (has("v1beta") || has("v1alpha")) && !has("openai") {
-        return Some(ForeignProtocol::Gemini);
+        return Some(UnservedApi::Gemini);
     }
     // Ids of models may contain a colon too, but only Google posts to them.
     let (last, before) = segments.split_last()?;
     if !is_read && last.contains(':') && before.contains(&"models") {
-        return Some(ForeignProtocol::Gemini);
+        return Some(UnservedApi::Gemini);
     }
     match near_protocol(segments)? {
         Protocol::Chat => None,
-        Protocol::Responses => Some(ForeignProtocol::Responses),
-        Protocol::Messages => Some(ForeignProtocol::Messages),
+        Protocol::Responses => Some(UnservedApi::Responses),
+        Protocol::Messages => Some(UnservedApi::Messages),
     }
 }
 
@@ -268,8 +277,8 @@ mod tests {
 
     use protocol::model::Protocol;
 
-    use super::{ApiEndpoint, GatewayEndpoint, InferenceCall, StoredResponseCall, caller_protocol};
-    use crate::error::{ForeignProtocol, Refusal};
+    use super::{ApiEndpoint, GatewayEndpoint, InferenceCall, StoredResponseCall, error_protocol};
+    use crate::error::{Refusal, UnservedApi};
     use crate::request::original::ANTHROPIC_VERSION;
 
     fn parse(method: Method, path: &str) -> Option<ApiEndpoint> {
@@ -308,6 +317,8 @@ mod tests {
             "/v1beta/openai",
             "/v1/chat/completions",
             "/v1/models",
+            "/v1/responses",
+            "/v1/messages",
             "/v1/completions/",
             "/models",
         ] {
@@ -393,19 +404,22 @@ mod tests {
                 false => ApiEndpoint::Inference(call),
             };
             assert_eq!(parse(Method::POST, path), Some(expected), "{path}");
-            assert_eq!(caller_protocol(path, &HeaderMap::new()), protocol, "{path}");
         }
-        let none = HeaderMap::new();
         let version =
             HeaderMap::from_iter([(ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"))]);
-        for (path, headers, expected) in [
-            ("/v1/messages/batches", &none, Protocol::Messages),
-            ("/v1/chat/completions", &version, Protocol::Chat),
-            ("/v1/threads/t/messages", &none, Protocol::Chat),
-            ("/v1/models", &none, Protocol::Chat),
-            ("/v1/models/claude", &version, Protocol::Messages),
+        for (endpoint, expected) in [
+            (ApiEndpoint::Models, Protocol::Messages),
+            (ApiEndpoint::CountTokens(Protocol::Responses), Protocol::Responses),
         ] {
-            assert_eq!(caller_protocol(path, headers), expected, "{path}");
+            assert_eq!(endpoint.protocol(&version), expected);
+        }
+        assert_eq!(ApiEndpoint::Models.protocol(&HeaderMap::new()), Protocol::Chat);
+        for (path, expected) in [
+            ("/v1/messages/batches", Protocol::Messages),
+            ("/v1/responses/resp_1/other", Protocol::Responses),
+            ("/v1/threads/t/messages", Protocol::Chat),
+        ] {
+            assert_eq!(error_protocol(path), expected, "{path}");
         }
     }
 
@@ -425,7 +439,7 @@ mod tests {
 
     #[test]
     fn path_of_other_protocol_is_recognized() {
-        use ForeignProtocol::{Gemini, Messages, Responses};
+        use UnservedApi::{Gemini, Messages, Responses};
         for (method, path, expected) in [
             (Method::POST, "/v1/responses/resp_1", Responses),
             (Method::POST, "/v1/responses/resp_1/other", Responses),
@@ -439,7 +453,7 @@ mod tests {
         ] {
             let found = GatewayEndpoint::parse(&method, path);
             assert!(
-                matches!(found, Err(Refusal::ForeignProtocol(found)) if found == expected),
+                matches!(found, Err(Refusal::UnservedApi(found)) if found == expected),
                 "{method} {path}: {found:?}"
             );
         }

@@ -1,6 +1,7 @@
 //! Request intake: endpoint, client address, CORS, body validation and request ids.
 
 pub(crate) mod body_budget;
+mod changed_texts;
 pub(crate) mod client_ip;
 pub(crate) mod cors;
 pub(crate) mod endpoint;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use protocol::model::Protocol;
 use protocol::request::{
-    EndUserField, InvalidRequest, Options, Target, read_request, write_request,
+    EndUserField, InvalidRequest, Options, ReasoningField, Target, read_request, write_request,
 };
 use protocol::{ResponseEcho, StoredReferences};
 
@@ -55,30 +55,30 @@ pub(crate) struct OriginalBody {
     pub protocol: Protocol,
     /// The body as received.
     pub bytes: Bytes,
-    /// Whether the Chat form lacks a part or has it as a text.
-    pub is_view_lossy: bool,
+    /// Whether the Chat form lacks a meaning, though it holds every text.
+    pub is_form_lossy: bool,
     /// References to what a provider of Responses stores.
     pub stored: StoredReferences,
     /// Headers for a provider of the same protocol.
-    pub headers: ForwardedHeaders,
+    pub headers: AnthropicHeaders,
 }
 
 /// Headers of Anthropic's API that are forwarded to a provider of Messages.
 #[derive(Clone, Debug)]
-pub(crate) struct ForwardedHeaders {
+pub(crate) struct AnthropicHeaders {
     /// Version of the API.
     pub version: HeaderValue,
     /// Previews; `None` without one.
     pub beta: Option<HeaderValue>,
 }
 
-impl Default for ForwardedHeaders {
+impl Default for AnthropicHeaders {
     fn default() -> Self {
         Self { version: DEFAULT_VERSION, beta: None }
     }
 }
 
-impl ForwardedHeaders {
+impl AnthropicHeaders {
     /// Reads a caller's headers. A version that is no date is replaced, and previews that are not listed
     /// are dropped.
     fn from_headers(headers: &HeaderMap) -> Self {
@@ -113,7 +113,12 @@ impl OriginalBody {
         bytes: Bytes,
     ) -> Result<(Self, Bytes), InvalidRequest> {
         let request = read_request(protocol, &bytes)?;
-        let target = Target { end_user_field: EndUserField::User, ..Target::new(Protocol::Chat) };
+        let target = Target {
+            end_user_field: EndUserField::User,
+            reasoning_field: ReasoningField::ReasoningContent,
+            accepts_prefill: true,
+            ..Target::new(Protocol::Chat)
+        };
         let options = Options { is_view: true, ..Options::default() };
         let view = write_request(&request, &target, &options);
         let view = view.expect("a body that is only read may lose everything");
@@ -124,8 +129,8 @@ impl OriginalBody {
         let original = Self {
             protocol,
             stored,
-            is_view_lossy: view.is_lossy,
-            headers: ForwardedHeaders::from_headers(headers),
+            is_form_lossy: view.is_lossy,
+            headers: AnthropicHeaders::from_headers(headers),
             bytes,
         };
         Ok((original, view.body.into()))
@@ -146,37 +151,52 @@ mod tests {
     use http::HeaderMap;
     use protocol::model::Protocol;
 
-    use super::{ANTHROPIC_BETA, ANTHROPIC_VERSION, ForwardedHeaders, OriginalBody};
+    use super::{ANTHROPIC_BETA, ANTHROPIC_VERSION, AnthropicHeaders, OriginalBody};
 
     #[test]
-    fn view_holds_every_text_of_the_body() {
-        let body = r#"{"model":"m","max_tokens":9,"system":"S1","messages":[
-            {"role":"user","content":[{"type":"text","text":"T1"}]},
-            {"role":"assistant","content":[{"type":"server_tool_use","id":"s","name":"web_search","input":{"query":"Q1"}},
+    fn chat_form_holds_every_text_of_the_body() {
+        let messages = r#"{"model":"m","max_tokens":9,"system":"S1","future":{"x":"F1"},"messages":[
+            {"role":"user","content":[{"type":"text","text":"T1"},
+                {"type":"document","source":{"type":"text","media_type":"text/plain","data":"D1"},"context":"D2"}]},
+            {"role":"assistant","content":[{"type":"thinking","thinking":"H1","signature":"s"},
+                {"type":"server_tool_use","id":"s","name":"web_search","input":{"query":"Q1"}},
                 {"type":"web_search_tool_result","tool_use_id":"s","content":[{"type":"web_search_result","title":"W1"}]}]},
-            {"role":"user","content":"T2"}]}"#;
-        let bytes = Bytes::from_static(body.as_bytes());
-        let (original, view) =
-            OriginalBody::parse(Protocol::Messages, &HeaderMap::new(), bytes).expect("it is right");
-        assert!(original.is_view_lossy);
-        let view = str::from_utf8(&view).expect("text");
-        for text in ["S1", "T1", "Q1", "W1", "T2"] {
-            assert!(view.contains(text), "{text}: {view}");
+            {"role":"user","content":"T2"},{"role":"assistant","content":"P1"}]}"#;
+        let responses = r#"{"model":"m","instructions":"S1","prompt":{"id":"p","variables":{"x":"F1"}},
+            "tools":[{"type":"mcp","server_label":"l","server_description":"D1"}],
+            "input":[{"type":"reasoning","id":"r","summary":[{"type":"summary_text","text":"H1"}]},
+                {"role":"user","content":"T1"}]}"#;
+        for (protocol, body, texts) in [
+            (
+                Protocol::Messages,
+                messages,
+                &["S1", "F1", "T1", "D1", "D2", "H1", "Q1", "W1", "T2", "P1"][..],
+            ),
+            (Protocol::Responses, responses, &["S1", "F1", "D1", "H1", "T1"][..]),
+        ] {
+            let bytes = Bytes::from_static(body.as_bytes());
+            let (original, form) =
+                OriginalBody::parse(protocol, &HeaderMap::new(), bytes).expect("it is right");
+            assert!(original.is_form_lossy);
+            let form = str::from_utf8(&form).expect("text");
+            for text in texts {
+                assert!(form.contains(text), "{text}: {form}");
+            }
         }
     }
 
     #[test]
     fn only_listed_previews_are_forwarded() {
         let mut headers = HeaderMap::new();
-        assert_eq!(ForwardedHeaders::from_headers(&headers).version, "2023-06-01");
+        assert_eq!(AnthropicHeaders::from_headers(&headers).version, "2023-06-01");
         headers.insert(ANTHROPIC_VERSION, "2026-10-21".parse().expect("a value"));
         let beta = "claude-code-20250219, files-api-2025-04-14,interleaved-thinking-2025-05-14";
         headers.insert(ANTHROPIC_BETA, beta.parse().expect("a value"));
-        let forwarded = ForwardedHeaders::from_headers(&headers);
+        let forwarded = AnthropicHeaders::from_headers(&headers);
         assert_eq!(forwarded.version, "2026-10-21");
         let beta = forwarded.beta.expect("some are listed");
         assert_eq!(beta, "claude-code-20250219,interleaved-thinking-2025-05-14");
         headers.insert(ANTHROPIC_VERSION, "latest".parse().expect("a value"));
-        assert_eq!(ForwardedHeaders::from_headers(&headers).version, "2023-06-01");
+        assert_eq!(AnthropicHeaders::from_headers(&headers).version, "2023-06-01");
     }
 }

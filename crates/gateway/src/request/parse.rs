@@ -12,6 +12,7 @@ use protocol::model::Protocol;
 use crate::error::{Error, Fault, Refusal};
 
 use super::body_budget::BodyPermit;
+use super::changed_texts;
 use super::endpoint::InferenceCall;
 use super::original::OriginalBody;
 use super::read_body::ReceivedBody;
@@ -84,7 +85,7 @@ impl ParsedRequest {
         &self.fields
     }
 
-    /// The body as received.
+    /// The body as received, or its form in Chat.
     pub(crate) fn body(&self) -> &[u8] {
         &self.body
     }
@@ -108,6 +109,20 @@ impl ParsedRequest {
             is_changed: true,
             translations: Translations::default(),
         }
+    }
+
+    /// The same request with texts that a guard has masked, in the caller's own body too.
+    pub(crate) fn with_masked_body(&self, body: Bytes) -> Self {
+        let mut masked = self.with_body(body);
+        if let Some(original) = self.untouched_original()
+            && let Some(bytes) =
+                changed_texts::apply(&original.bytes, self.body_text(), masked.body_text())
+        {
+            masked.original =
+                Some(Rc::new(OriginalBody { bytes: bytes.into(), ..original.clone() }));
+            masked.is_changed = false;
+        }
+        masked
     }
 
     /// The body for a target: as received, except for the changes.

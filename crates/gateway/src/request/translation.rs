@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use config::{Provider, Route};
+use config::{ChatExtensions, Provider, Route};
 use openai::{Endpoint, Request};
 use protocol::ToolNames;
 use protocol::model::Protocol;
 use protocol::request::{
-    BodyChanges, EndUserField, InvalidRequest, MaxTokensField, ReasoningField, Target,
-    Untranslatable, read_request, rewrite, splice_seals, write_request,
+    BodyChanges, InvalidRequest, MaxTokensField, Problem, Target, ThinkingForm, Untranslatable,
+    read_request, rewrite, splice_seals, write_request,
 };
 
 use crate::error::Refusal;
@@ -53,9 +53,18 @@ impl From<NoTranslation> for Refusal {
 
 type Outcome = Result<Rc<Translation>, NoTranslation>;
 
-/// Translations of one request so far: for each provider, by its maker of seals.
+/// A translation for the models of one provider that think in one form.
+#[derive(Clone, Debug)]
+struct KnownTranslation {
+    seal_maker: String,
+    protocol: Protocol,
+    thinking_form: ThinkingForm,
+    outcome: Outcome,
+}
+
+/// Translations of one request so far.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Translations(RefCell<Vec<(String, Protocol, Outcome)>>);
+pub(crate) struct Translations(RefCell<Vec<KnownTranslation>>);
 
 impl Translation {
     /// The body in the provider's protocol, with these changes.
@@ -70,40 +79,57 @@ impl Translation {
 }
 
 impl ParsedRequest {
-    /// Whether a provider can take the request in a protocol. The abilities of models change what is shed
-    /// and not what is refused, so that one translation shows it for all providers of the protocol.
+    /// Checks that a provider's model can take the request in a protocol.
     pub(crate) fn check_translatable(
         &self,
-        provider: &Provider,
+        (provider, model): (&Provider, &str),
         protocol: Protocol,
         route: &Route,
     ) -> Result<(), NoTranslation> {
-        if self.endpoint() != Endpoint::ChatCompletions || protocol == self.protocol() {
+        let stays = protocol == self.protocol()
+            && (self.original().is_none() || self.untouched_original().is_some());
+        if stays || self.endpoint() != Endpoint::ChatCompletions {
             return Ok(());
         }
-        let is_same = |(_, other, _): &&(String, Protocol, Outcome)| *other == protocol;
-        let known = self.translations.0.borrow().iter().find(is_same).map(|(.., it)| it.clone());
-        known.unwrap_or_else(|| self.translate(provider, protocol, route)).map(drop)
+        self.translate((provider, model), protocol, route).map(drop)
     }
 
-    /// Translates the request into the protocol of a provider.
+    /// Translates the request into the protocol of a provider, for one of its models.
     pub(crate) fn translate(
         &self,
-        provider: &Provider,
+        (provider, model): (&Provider, &str),
         protocol: Protocol,
         route: &Route,
-    ) -> Result<Rc<Translation>, NoTranslation> {
-        let is_same = |(maker, other, _): &&(String, Protocol, Outcome)| {
-            *other == protocol && *maker == provider.seal_maker
+    ) -> Outcome {
+        let thinking_form = thinking_form(model);
+        let is_same = |known: &&KnownTranslation| {
+            (known.protocol, known.thinking_form) == (protocol, thinking_form)
+                && known.seal_maker == provider.seal_maker
         };
-        let known = self.translations.0.borrow().iter().find(is_same).map(|(.., it)| it.clone());
+        let known = self.translations.0.borrow().iter().find(is_same).map(|it| it.outcome.clone());
         if let Some(known) = known {
             return known;
         }
-        let outcome = self.translate_for(&target(provider, protocol), route).map(Rc::new);
-        let entry = (provider.seal_maker.clone(), protocol, outcome.clone());
-        self.translations.0.borrow_mut().push(entry);
+        let target = target((provider, model), protocol);
+        let outcome = self.translate_for(&target, route).map(Rc::new);
+        self.translations.0.borrow_mut().push(KnownTranslation {
+            seal_maker: provider.seal_maker.clone(),
+            protocol,
+            thinking_form,
+            outcome: outcome.clone(),
+        });
         outcome
+    }
+
+    /// Translates the request for a provider that only counts its tokens.
+    pub(crate) fn translate_count(
+        &self,
+        (provider, model): (&Provider, &str),
+        protocol: Protocol,
+        route: &Route,
+    ) -> Result<Translation, NoTranslation> {
+        let target = Target { is_count: true, ..target((provider, model), protocol) };
+        self.translate_for(&target, route)
     }
 
     fn translate_for(
@@ -114,7 +140,7 @@ impl ParsedRequest {
         let protocol = target.protocol;
         let (source, body) = match (self.untouched_original(), self.original()) {
             (Some(original), _) => (original.protocol, &original.bytes[..]),
-            (None, Some(original)) if original.is_view_lossy => {
+            (None, Some(original)) if original.is_form_lossy => {
                 return Err(NoTranslation::Untranslatable(changed_text(original.protocol)));
             }
             (None, _) => (Protocol::Chat, self.body()),
@@ -123,7 +149,13 @@ impl ParsedRequest {
         let written = write_request(&request, target, &route.translation.options())
             .map_err(NoTranslation::Untranslatable)?;
         let chat_fields = match protocol {
-            Protocol::Chat => Request::parse(Endpoint::ChatCompletions, &written.body).ok(),
+            Protocol::Chat => {
+                let fields = Request::parse(Endpoint::ChatCompletions, &written.body);
+                Some(fields.map_err(|error| {
+                    let problem = Problem::NotJson(error.to_string());
+                    NoTranslation::Invalid(InvalidRequest { path: String::new(), problem })
+                })?)
+            }
             Protocol::Responses | Protocol::Messages => None,
         };
         Ok(Translation {
@@ -133,16 +165,6 @@ impl ParsedRequest {
             shed: written.shed,
             tools: written.tool_names.into_iter().collect(),
         })
-    }
-
-    /// Translates the request for a provider that only counts its tokens.
-    pub(crate) fn translate_count(
-        &self,
-        provider: &Provider,
-        protocol: Protocol,
-        route: &Route,
-    ) -> Result<Translation, NoTranslation> {
-        self.translate_for(&Target { is_count: true, ..target(provider, protocol) }, route)
     }
 
     /// The caller's own body for a provider of its protocol, with these changes and without the seals of
@@ -176,29 +198,37 @@ fn changed_text(protocol: Protocol) -> Untranslatable {
     }
 }
 
-/// Abilities of a provider's models in a protocol.
-fn target(provider: &Provider, protocol: Protocol) -> Target<'_> {
+/// Abilities of a provider's model in a protocol.
+fn target<'a>((provider, model): (&'a Provider, &str), protocol: Protocol) -> Target<'a> {
     let max_tokens_field = match provider.output_field {
         openai::OutputField::MaxTokens => MaxTokensField::MaxTokens,
         openai::OutputField::MaxCompletionTokens => MaxTokensField::MaxCompletionTokens,
     };
-    let is_openai = matches!(provider.kind, "openai" | "azure");
+    let ChatExtensions { reasoning, end_user, custom_tools } = provider.chat_extensions;
+    let usual = Target::new(protocol);
     Target {
         seal_maker: Some(&provider.seal_maker),
         default_max_tokens: DEFAULT_MAX_TOKENS,
         max_tokens_field,
-        reasoning_field: match provider.kind {
-            // Their documentation on thinking asks for the thoughts of earlier turns.
-            "deepseek" | "qwen" | "moonshot" | "zhipuai" | "minimax" => {
-                ReasoningField::ReasoningContent
-            }
-            "openrouter" => ReasoningField::ReasoningDetails,
-            _ => ReasoningField::None,
-        },
-        end_user_field: if is_openai { EndUserField::SafetyIdentifier } else { EndUserField::User },
-        accepts_custom_tools: is_openai,
+        reasoning_field: reasoning,
+        end_user_field: end_user,
+        thinking_form: thinking_form(model),
+        accepts_custom_tools: usual.accepts_custom_tools
+            && (custom_tools || protocol == Protocol::Responses),
         // The dispatcher asks, unless the provider refuses it.
         asks_for_usage: false,
-        ..Target::new(protocol)
+        ..usual
+    }
+}
+
+/// Versions of Claude before 4.6, which take a budget of thinking and no effort (Anthropic, "Adaptive
+/// thinking").
+const BUDGET_VERSIONS: [&str; 7] =
+    ["claude-3", "-4-0", "-4-1", "-4-2025", "-4-5", "claude-opus-4@", "claude-sonnet-4@"];
+
+fn thinking_form(model: &str) -> ThinkingForm {
+    match BUDGET_VERSIONS.iter().any(|version| model.contains(version)) {
+        true => ThinkingForm::Budget,
+        false => ThinkingForm::Adaptive,
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod tagged_body;
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use config::Timeouts;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
@@ -25,7 +26,6 @@ use crate::guards::pipeline::GuardPipeline;
 use crate::host::Host;
 use crate::host::body::Body;
 use crate::record::Outcome;
-use crate::response::caller_form::CallerForm;
 use crate::response::guarded_stream::GuardedStream;
 use crate::response::headers::{add_gateway_headers, disable_buffering};
 use crate::response::json::json_response;
@@ -33,8 +33,8 @@ use crate::response::recorder::{RecordingBody, Retention};
 use crate::response::relay::Relay;
 use crate::telemetry::request_scope::RequestScope;
 use crate::upstream::answer::AnswerContent;
+use crate::upstream::answer_form::base_context;
 use crate::upstream::dispatch::Dispatched;
-use crate::upstream::read_answer::answer_context;
 use crate::upstream::response_tag::ResponseTagger;
 
 /// Result of the pipeline for a request that is not refused.
@@ -42,9 +42,22 @@ use crate::upstream::response_tag::ResponseTagger;
 pub(crate) enum Reply<P: Host> {
     /// The models that a caller may name, or one of them, as JSON in this protocol.
     Models(Vec<u8>, Protocol),
+    /// A provider's answer to a call beside the dispatch.
+    Forwarded(Forwarded),
     Answer(ServedAnswer<P>),
     /// A cached answer, the places in which it is stored, and facts for its writer.
-    Cached(Box<CacheHit>, Retention, AnswerContext),
+    Cached(Box<CacheHit>, Retention, Option<Box<AnswerContext>>),
+}
+
+/// A whole JSON answer of a provider to a call beside the dispatch.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    pub status: StatusCode,
+    pub body: Bytes,
+    /// Protocol of the body.
+    pub protocol: Protocol,
+    /// Tagger of the ids of a response that the provider stores.
+    pub tagger: Option<Box<ResponseTagger>>,
 }
 
 /// An upstream's answer, and the handling of its rest.
@@ -57,10 +70,10 @@ pub(crate) struct ServedAnswer<P: Host> {
     pub guards: Option<(Rc<GuardPipeline<P>>, Endpoint)>,
     /// Places in which the answer is stored.
     pub retention: Retention,
-    /// Facts for the writer of the answer in the caller's protocol.
-    pub context: AnswerContext,
+    /// Facts for the writer of the answer in the caller's protocol; `None` for a caller of Chat.
+    pub context: Option<Box<AnswerContext>>,
     /// Tagger of the ids of a response that the provider stores.
-    pub tagger: Option<ResponseTagger>,
+    pub tagger: Option<Box<ResponseTagger>>,
 }
 
 /// Creates the response from the pipeline's result, in the caller's protocol. A stream keeps the scope
@@ -71,19 +84,28 @@ pub(crate) fn into_response<P: Host>(
     host: P,
     scope: RequestScope<P>,
 ) -> http::Response<Body> {
-    let mut context = AnswerContext::default();
-    let mut protocol = Protocol::Chat;
+    let form_host = host.clone();
+    let (mut context, mut protocol) = (None, Protocol::Chat);
     let response = match result {
         Ok(Reply::Answer(mut served)) => {
             let retention = std::mem::take(&mut served.retention);
-            context = std::mem::take(&mut served.context);
+            context = served.context.take();
             protocol = served.answer.answer.protocol;
             let tagger = served.tagger.take();
             let response = with_recording(retention, host, scope, |host, scope| {
                 answer_response(served, host, scope)
             });
             match tagger {
-                Some(tagger) => tagged_body::tag(response, tagger),
+                Some(tagger) => tagged_body::tag(response, *tagger),
+                None => response,
+            }
+        }
+        Ok(Reply::Forwarded(forwarded)) => {
+            protocol = forwarded.protocol;
+            let response = json_response(forwarded.status, forwarded.body);
+            let response = finish_response(response, Outcome::Answered, scope);
+            match forwarded.tagger {
+                Some(tagger) => tagged_body::tag(response, *tagger),
                 None => response,
             }
         }
@@ -97,10 +119,7 @@ pub(crate) fn into_response<P: Host>(
             protocol = of_list;
             finish_response(json_response(StatusCode::OK, list), Outcome::Answered, scope)
         }
-        Err(Error::Blocked(blocked)) => {
-            context = answer_context(&host);
-            blocked_response(*blocked, scope)
-        }
+        Err(Error::Blocked(blocked)) => blocked_response(*blocked, scope),
         Err(Error::Refusal(refusal)) => {
             error_response(refusal.to_api_error(), Outcome::Refused, scope)
         }
@@ -108,7 +127,9 @@ pub(crate) fn into_response<P: Host>(
             error_response(fault.to_api_error(&scope.record().attempts), Outcome::Failed, scope)
         }
     };
-    CallerForm { protocol: caller, context }.apply(response, protocol)
+    caller_form::apply(response, (protocol, caller), || {
+        context.map_or_else(|| base_context(&form_host), |context| *context)
+    })
 }
 
 /// Wraps a response's body so that its bytes reach the cache and the conversation of `retention`.

@@ -52,6 +52,11 @@ impl<'a> MatchedRoute<'a> {
 }
 
 impl MatchedRoute<'_> {
+    /// The route with the only provider that can answer; `None` for any.
+    pub(crate) fn bound_to(self, only_provider: Option<ProviderIndex>) -> Self {
+        Self { only_provider, ..self }
+    }
+
     /// Whether a provider may answer.
     fn admits(&self, provider: ProviderIndex) -> bool {
         self.only_provider.is_none_or(|only| only == provider)
@@ -114,6 +119,15 @@ impl<'a> Candidate<'a> {
         Some(Self { provider_index: index, provider, model, protocol, url, price, model_origin })
     }
 
+    /// Checks that the target's protocol can express the request.
+    fn check_translatable(
+        &self,
+        request: &ParsedRequest,
+        route: &Route,
+    ) -> Result<(), NoTranslation> {
+        request.check_translatable((self.provider, self.model), self.protocol, route)
+    }
+
     fn is_same(&self, other: &Self) -> bool {
         (self.provider_index, self.model) == (other.provider_index, other.model)
     }
@@ -150,8 +164,7 @@ impl<'a> TargetPlan<'a> {
             }
             // Only the first target is known to be called; a later one is checked before its call.
             if targets.is_empty()
-                && let Err(reason) =
-                    request.check_translatable(candidate.provider, candidate.protocol, route)
+                && let Err(reason) = candidate.check_translatable(request, route)
             {
                 no_translation.get_or_insert(reason);
                 continue;
@@ -228,18 +241,13 @@ impl<'a> TargetPlan<'a> {
             .fold(Price::default(), |highest, price| highest.max(price.at(prompt_tokens)))
     }
 
-    /// Checks that the first target can take a request whose texts a step has changed.
-    pub(crate) fn check_first(&self, request: &ParsedRequest) -> Result<(), Refusal> {
-        let first = &self.targets[0];
-        request
-            .check_translatable(first.provider, first.protocol, self.route())
-            .map_err(NoTranslation::into)
-    }
-
-    /// The maker of seals of the target with this label.
-    pub(crate) fn seal_maker(&self, label: Option<&str>) -> Option<String> {
-        let is_labeled = |target: &&Candidate<'_>| Some(&*target.label()) == label;
-        self.targets.iter().find(is_labeled).map(|target| target.provider.seal_maker.clone())
+    /// Checks that a target can take the request, whose texts a step may have changed since the selection.
+    pub(crate) fn check_translatable(
+        &self,
+        position: usize,
+        request: &ParsedRequest,
+    ) -> Result<(), NoTranslation> {
+        self.targets[position].check_translatable(request, self.route())
     }
 
     /// Drops the targets before a position.
@@ -279,10 +287,8 @@ fn target_model<'t>(target: &'t Target, requested: &'t str) -> &'t str {
 /// The reason for which the first weighted target that offers the endpoint cannot take the request.
 fn first_reason(config: &Config, route: &Route, request: &ParsedRequest) -> Option<NoTranslation> {
     route.targets.all().iter().find_map(|weighted| {
-        let provider = config.provider(weighted.target.provider);
-        let protocol = provider.protocol_for(request.endpoint(), request.protocol());
-        provider.paths.path(request.endpoint(), protocol)?;
-        request.check_translatable(provider, protocol, route).err()
+        let candidate = Candidate::new(config, &weighted.target, request)?;
+        candidate.check_translatable(request, route).err()
     })
 }
 
@@ -302,7 +308,9 @@ fn choose_target<'a>(
         let protocol = provider.protocol_for(endpoint, request.protocol());
         matched.admits(target.provider)
             && provider.paths.path(endpoint, protocol).is_some()
-            && request.check_translatable(provider, protocol, route).is_ok()
+            && request
+                .check_translatable((provider, target_model(target, model)), protocol, route)
+                .is_ok()
     };
     let is_available =
         |target: &Target| health.is_available(target.provider, target_model(target, model), now);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use civil_time::Timestamp;
 use config::{ModelPrice, Route};
 use http::StatusCode;
-use openai::{Request, TextSize, TokenSource, Tokens, token_estimate};
+use openai::{Request, TextSize, Tokens, token_estimate};
 use protocol::model::Protocol;
 
 use crate::auth::caller::Caller;
@@ -323,12 +323,7 @@ impl<P: Host> RequestScope<P> {
                 cost = Some(more.saturating_add(cost.unwrap_or(0)));
             }
         }
-        let lost = self.record.lost_tokens();
-        let tokens = &mut self.record.tokens;
-        tokens.input = tokens.input.saturating_add(lost);
-        if lost > 0 && tokens.counted == TokenSource::None {
-            tokens.counted = TokenSource::Estimated;
-        }
+        self.record.add_lost_tokens();
         cost
     }
 }

@@ -44,8 +44,8 @@ pub(crate) struct AttemptContext<'a, P: Host> {
     pub(crate) parts: ContentParts,
     /// Whether the request may be sent more than once.
     pub(crate) may_replay: bool,
-    /// The key that must be used, since its account stores what the request continues; `None` for any.
-    pub(crate) stored_by: Option<Option<usize>>,
+    /// The key that stores what the request continues, and must be used; `None` for any.
+    pub(crate) required_key: Option<usize>,
 }
 
 /// An attempt that is about to start or in flight.
@@ -109,8 +109,8 @@ impl<P: Host> AttemptContext<'_, P> {
         let target = (candidate.provider_index, candidate.model);
         let is_stream = self.request.fields().stream;
         let permit = self.upstreams.acquire(target, self.route, is_stream, began)?;
-        let key = match self.stored_by {
-            Some(key) => key,
+        let key = match self.required_key {
+            Some(key) => Some(key),
             None => self.upstreams.next_key(candidate.provider_index, candidate.model, began)?,
         };
         let attempt = Attempt::start(candidate.label(), key, kind, began);

@@ -2,27 +2,22 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
 use civil_time::Timestamp;
 use config::Config;
 use openai::{ContentParts, TextSize};
-use protocol::model::Protocol;
-use protocol::request::BodyChanges;
 
-use crate::error::Fault;
+use crate::error::{Error, Fault, Refusal};
 use crate::host::Host;
 use crate::record::{Attempt, AttemptKind};
 use crate::request::parse::ParsedRequest;
+use crate::request::translation::NoTranslation;
 use crate::routing::plan::{Candidate, TargetHealth as _, TargetPlan};
 use crate::telemetry::request_scope::RequestScope;
 use crate::upstream::classify::Failure;
 use crate::upstream::retry_policy::{Decision, KeyOutcome, RetryPolicy};
 
-use super::additions::{self, SentAdditions, TakenBack};
 use super::answer::{Answer, AnswerContent};
-use super::attempt::{
-    AcceptedAnswer, ActiveAttempt, AnswerForm, AttemptContext, Exchange, TargetBody,
-};
+use super::attempt::{AcceptedAnswer, ActiveAttempt, AttemptContext, TargetBody};
 use super::caller_upstreams::CallerUpstreams;
 use super::continuation::{self, ContinuationTargets};
 use super::dispatch_state::{DispatchState, Turn, whole_seconds};
@@ -71,7 +66,7 @@ pub(crate) enum AttemptOutcome {
 
 impl<P: Host> Dispatcher<'_, P> {
     /// Tries the targets in order and records every attempt.
-    pub(crate) async fn dispatch(&self, scope: &mut RequestScope<P>) -> Result<Dispatched, Fault> {
+    pub(crate) async fn dispatch(&self, scope: &mut RequestScope<P>) -> Result<Dispatched, Error> {
         let route = self.plan.route();
         let deadline = scope.began() + route.timeouts.total;
         if let Some(hedge) = route.hedge {
@@ -84,7 +79,21 @@ impl<P: Host> Dispatcher<'_, P> {
         if scope.record().attempts.is_empty() {
             scope.skipped_none();
         }
-        answer.ok_or_else(|| self.to_fault(scope, &state))
+        answer.ok_or_else(|| match self.no_translation(scope) {
+            Some(reason) => Refusal::from(reason).into(),
+            None => self.to_fault(scope, &state).into(),
+        })
+    }
+
+    /// The reason for which no target was called: none can take the request, as a guard has changed it.
+    fn no_translation(&self, scope: &RequestScope<P>) -> Option<NoTranslation> {
+        if !scope.record().attempts.is_empty() {
+            return None;
+        }
+        let mut reasons = (0..self.plan.targets().len())
+            .map(|position| self.plan.check_translatable(position, self.request).err());
+        let first = reasons.next()??;
+        reasons.all(|reason| reason.is_some()).then_some(first)
     }
 
     /// Tries the targets in order until one answers or none is left.
@@ -274,58 +283,8 @@ impl<P: Host> Dispatcher<'_, P> {
             trace: scope.trace().cloned(),
             parts: ContentParts { texts: self.reads_texts, delta: may_continue },
             may_replay: self.may_replay(),
-            stored_by: self.continued.map(|stored| stored.key),
+            required_key: self.continued.map(|stored| stored.key),
         }
-    }
-
-    /// The request's body for a target, without the additions that were taken back. `None` if the target's
-    /// protocol cannot express it.
-    pub(crate) fn request_body(
-        &self,
-        candidate: &Candidate<'_>,
-        taken_back: TakenBack,
-    ) -> Option<TargetBody> {
-        let (request, provider) = (self.request, candidate.provider);
-        let target = (candidate.provider_index, candidate.model);
-        let taken_back = taken_back.union(self.upstreams.taken_back(target));
-        let chat_changes = |fields| {
-            let call = (request.endpoint(), fields);
-            additions::body_changes(candidate, call, self.max_output_tokens, taken_back)
-        };
-        let (model, max_tokens) = (Some(candidate.model), self.max_output_tokens);
-        let previous_response_id = self.continued.map(|stored| stored.id.as_str());
-        let changes = BodyChanges { model, max_tokens, previous_response_id };
-        if candidate.protocol == request.protocol() {
-            if candidate.protocol == Protocol::Chat {
-                let (changes, additions) = chat_changes(request.fields());
-                let bytes = request.body_for_target(changes);
-                return Some(TargetBody { bytes, additions, exchange: Exchange::default() });
-            }
-            if let Some(bytes) = request.own_body_for(provider, changes) {
-                let form = match self.reads_texts || self.stores_answer {
-                    true => AnswerForm::Translated(candidate.protocol),
-                    false => AnswerForm::Passing(candidate.protocol),
-                };
-                let exchange = Exchange { form, translation: None };
-                return Some(TargetBody { bytes, additions: SentAdditions::default(), exchange });
-            }
-        }
-        let translation =
-            request.translate(provider, candidate.protocol, self.plan.route()).ok()?;
-        let (form, bytes, additions) = match &translation.chat_fields {
-            Some(fields) => {
-                let (changes, additions) = chat_changes(fields);
-                let body = translation.body();
-                let bytes = fields.rewrite(body, changes).map_or_else(|| body.clone(), Bytes::from);
-                (AnswerForm::Chat, bytes, additions)
-            }
-            None => {
-                let form = AnswerForm::Translated(candidate.protocol);
-                (form, translation.body_with(changes), SentAdditions::default())
-            }
-        };
-        let exchange = Exchange { form, translation: Some(translation) };
-        Some(TargetBody { bytes, additions, exchange })
     }
 
     /// Whether the request may be sent more than once.

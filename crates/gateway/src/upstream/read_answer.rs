@@ -5,32 +5,32 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
-use http::{HeaderValue, StatusCode};
 use openai::{
-    AnswerSize, AnswerSummary, ContentParts, Endpoint, ErrorReport, InvalidAnswer, Tokens,
-    token_estimate,
+    AnswerSize, AnswerSummary, ContentParts, Endpoint, ErrorReport, Event, InvalidAnswer, Tokens,
 };
-use protocol::model::Protocol;
+use protocol::model::{FailureClass, Protocol};
 use protocol::{AnswerContext, summarize_answer};
 
+use crate::host::Host;
 use crate::host::body::{Body, append};
 use crate::host::futures::timeout;
-use crate::host::{Clock, Host};
 use crate::routing::plan::Candidate;
 use crate::upstream::classify::{Failure, MAX_REPORT_BYTES, RefusalClass, is_uncompressed};
 
 use super::additions::{Addition, SentAdditions};
 use super::answer::{Answer, AnswerContent};
+use super::answer_form::refused_answer;
 use super::attempt::{AcceptedAnswer, AnswerForm, AttemptContext, Exchange};
 use super::commit::{CommitState, Committed, Uncommitted};
 use super::refusal::{self, Refusal, classify_error_answer};
 use super::sse_reader::{SseReader, StreamState};
 use super::timeouts::{AttemptError, AttemptTimeouts};
 use super::translated_answer;
-use super::translated_stream::TranslatedStream;
-use super::wrapping::{self, Wrapping};
+use super::translated_stream::translate_stream;
+use super::wrapping::{self, JSON_TO_STREAM, Wrapping};
 
 /// Bodies up to this length are read whole before they are passed on, so that another target can
 /// still replace a broken one. Longer bodies are committed and streamed.
@@ -66,63 +66,13 @@ impl<P: Host> AttemptContext<'_, P> {
                 let (form, events) = self.whole_to_events((candidate, &exchange), whole)?;
                 let opened = (candidate, &exchange, form);
                 let stream = self.open_stream(opened, events, Body::Empty, timeouts).await?;
-                Ok(self.accept_stream(head, stream, Some(wrapping::JSON_TO_STREAM), exchange))
+                Ok(self.accept_opened((candidate, exchange), head, stream, Some(JSON_TO_STREAM)))
             }
             Some(Wrapping::Events) | None => {
                 let opened = (candidate, &exchange, exchange.form);
                 let stream = self.open_stream(opened, start, body, timeouts).await?;
-                Ok(self.accept_stream(head, stream, None, exchange))
+                Ok(self.accept_opened((candidate, exchange), head, stream, None))
             }
-        }
-    }
-
-    /// Turns a whole answer in place of a stream into events, and returns their form.
-    fn whole_to_events(
-        &self,
-        (candidate, exchange): (&Candidate<'_>, &Exchange),
-        whole: Bytes,
-    ) -> Result<(AnswerForm, Bytes), AttemptError> {
-        let whole = match exchange.form {
-            AnswerForm::Passing(own) => {
-                let context = self.answer_context(candidate, exchange);
-                let events = translated_answer::to_events(&whole, own, context);
-                let events = events.map_err(|_| refused_answer(candidate, &whole))?;
-                return Ok((exchange.form, events));
-            }
-            AnswerForm::Translated(from) => self.to_chat((candidate, exchange), from, &whole)?,
-            AnswerForm::Chat => whole,
-        };
-        self.check_answer(candidate, &whole)?;
-        let events = wrapping::to_events(self.request.endpoint(), &whole);
-        Ok((AnswerForm::Chat, events.ok_or(Failure::NotAnAnswer)?))
-    }
-
-    /// Translates a whole answer to Chat.
-    fn to_chat(
-        &self,
-        (candidate, exchange): (&Candidate<'_>, &Exchange),
-        from: Protocol,
-        whole: &Bytes,
-    ) -> Result<Bytes, AttemptError> {
-        let context = self.answer_context(candidate, exchange);
-        translated_answer::to_json(whole, (from, Protocol::Chat), &context)
-            .map_err(|_| refused_answer(candidate, whole))
-    }
-
-    /// Facts for the writer of an answer in Chat. A caller of another protocol receives a translation of
-    /// it, which has the caller's names of the tools.
-    fn answer_context(&self, candidate: &Candidate<'_>, exchange: &Exchange) -> AnswerContext {
-        let translation = exchange.translation.as_ref();
-        let tools = match self.request.protocol() {
-            Protocol::Chat => translation.map(|translation| translation.tools.clone()),
-            Protocol::Responses | Protocol::Messages => None,
-        };
-        AnswerContext {
-            seal_maker: Some(candidate.provider.seal_maker.clone()),
-            estimated_input_tokens: token_estimate::estimate_tokens(self.prompt_size()),
-            includes_usage: true,
-            tools: tools.unwrap_or_default(),
-            ..answer_context(self.host)
         }
     }
 
@@ -217,16 +167,16 @@ impl<P: Host> AttemptContext<'_, P> {
         mut start: Bytes,
         body: Body,
         timeouts: &mut AttemptTimeouts<'_, P>,
-    ) -> Result<Committed, AttemptError> {
+    ) -> Result<Opened, AttemptError> {
         let hides_usage = !self.request.fields().wants_usage;
         let mut stream = match form {
             AnswerForm::Chat => Uncommitted::new(body, hides_usage, self.parts),
-            AnswerForm::Passing(own) => Uncommitted::passing(body, own),
+            AnswerForm::Passing(own) => Uncommitted::passing(body, own, self.request.body().len()),
             AnswerForm::Translated(from) => {
                 let context = self.answer_context(candidate, exchange);
                 let start = std::mem::take(&mut start);
-                let chat = TranslatedStream::new(start, body, (from, Protocol::Chat), context);
-                Uncommitted::new(Body::stream(chat), hides_usage, self.parts)
+                let chat = translate_stream(start, body, (from, Protocol::Chat), context);
+                Uncommitted::new(chat, hides_usage, self.parts)
             }
         };
         let mut start = Some(start).filter(|start| !start.is_empty());
@@ -237,29 +187,49 @@ impl<P: Host> AttemptContext<'_, P> {
             };
             let events = stream.events();
             match stream.push(piece, || (self.prompt_size(), self.request.output_bounds()))? {
+                CommitState::Failed(event) => return failed_stream(candidate, &event),
                 CommitState::Held(held) => {
                     // Comments do not extend the wait at all, and events without content only
                     // within `first_byte`.
                     timeouts.check_progress(held.events() > events)?;
                     stream = held;
                 }
-                CommitState::Ready(committed) => return Ok(committed),
+                CommitState::Ready(committed) => return Ok(Opened::Stream(Box::new(committed))),
             }
         }
     }
 
-    fn accept_stream(
+    /// Accepts a stream with content, or a refusal in place of it.
+    fn accept_opened(
         &self,
+        (candidate, exchange): (&Candidate<'_>, Exchange),
         head: &Parts,
-        stream: Committed,
+        opened: Opened,
         converted: Option<&'static str>,
-        exchange: Exchange,
     ) -> AcceptedAnswer {
-        let content_type = Wrapping::Events.content_type(head.headers.get(CONTENT_TYPE));
-        let is_empty = !stream.has_text();
-        let content = AnswerContent::Stream(Box::new(stream));
-        let answer = exchange.into_answer(head.status, Some(content_type), content);
-        AcceptedAnswer { answer, tokens: None, is_empty, converted }
+        match opened {
+            Opened::Stream(stream) => {
+                let content_type = Wrapping::Events.content_type(head.headers.get(CONTENT_TYPE));
+                let is_empty = !stream.has_text();
+                let content = AnswerContent::Stream(stream);
+                let answer = exchange.into_answer(head.status, Some(content_type), content);
+                AcceptedAnswer { answer, tokens: None, is_empty, converted }
+            }
+            Opened::Refusal(failure) => {
+                let protocol = candidate.protocol;
+                let body = protocol::failure::body(&failure, protocol, None);
+                let status = StatusCode::from_u16(failure.status(protocol));
+                let answer = Answer {
+                    status: status.unwrap_or(StatusCode::BAD_REQUEST),
+                    content_type: Some(Wrapping::Json.content_type(None)),
+                    content: AnswerContent::Whole(body.into()),
+                    protocol,
+                    translation: None,
+                    origin: None,
+                };
+                AcceptedAnswer { answer, tokens: None, is_empty: false, converted }
+            }
+        }
     }
 
     /// Accepts an answer that is not to be a stream, if it is valid.
@@ -316,8 +286,24 @@ impl<P: Host> AttemptContext<'_, P> {
                 })?)
             }
         };
+        if exchange.is_for_writer(self.request.protocol()) {
+            self.check_writable(&whole)?;
+        }
         let answer = exchange.into_answer(head.status, content_type, AnswerContent::Whole(whole));
         Ok(AcceptedAnswer { answer, tokens: Some(tokens), is_empty, converted })
+    }
+
+    /// Checks that an answer in Chat can be written in the caller's protocol, while another target can still
+    /// answer.
+    fn check_writable(&self, whole: &[u8]) -> Result<(), AttemptError> {
+        let answer = protocol::answer::read(Protocol::Chat, whole);
+        let written = answer.and_then(|answer| {
+            protocol::answer::write(self.request.protocol(), &answer, &AnswerContext::default())
+        });
+        written.map(drop).map_err(|failure| AttemptError {
+            detail: Some(failure.message.into_owned()),
+            ..Failure::NotAnAnswer.into()
+        })
     }
 
     /// Tokens of a whole answer, and whether it is empty.
@@ -334,7 +320,7 @@ impl<P: Host> AttemptContext<'_, P> {
     }
 
     /// Parses one answer. An error in its place is classified like a refusal.
-    fn check_answer(
+    pub(super) fn check_answer(
         &self,
         candidate: &Candidate<'_>,
         whole: &[u8],
@@ -425,42 +411,24 @@ impl<P: Host> AttemptContext<'_, P> {
     }
 }
 
-impl Exchange {
-    /// The answer of a target, with its protocol.
-    fn into_answer(
-        self,
-        status: StatusCode,
-        content_type: Option<HeaderValue>,
-        content: AnswerContent,
-    ) -> Answer {
-        let protocol = match self.form {
-            AnswerForm::Chat | AnswerForm::Translated(_) => Protocol::Chat,
-            AnswerForm::Passing(own) => own,
-        };
-        Answer {
-            status,
-            content_type,
-            content,
-            protocol,
-            translation: self.translation,
-            origin: None,
-        }
-    }
+/// A stream that was opened.
+enum Opened {
+    /// It has content.
+    Stream(Box<Committed>),
+    /// It has an error in place of content that is the caller's fault.
+    Refusal(protocol::model::Failure<'static>),
 }
 
-/// Facts for the writer of an answer that depend on nothing but the host.
-pub(crate) fn answer_context(host: &impl Clock) -> AnswerContext {
-    AnswerContext {
-        id_seed: u128::from(host.entropy()) << 64 | u128::from(host.entropy()),
-        now_epoch_seconds: host.now().as_millis() / 1_000,
-        ..AnswerContext::default()
+/// The meaning of an error event in place of content: the caller's fault, or a failure of the target.
+fn failed_stream(candidate: &Candidate<'_>, event: &[u8]) -> Result<Opened, AttemptError> {
+    let event = Event::parse(event);
+    let data = event.data.unwrap_or_default();
+    let failure = protocol::failure::from_event(&data);
+    match failure.class {
+        // Only errors that name the prompt: others may be about the gateway's own account.
+        FailureClass::TooLong => Ok(Opened::Refusal(failure)),
+        _ => Err(refused_answer(candidate, &data)),
     }
-}
-
-/// Failure of a body with a success status that is no answer.
-fn refused_answer(candidate: &Candidate<'_>, whole: &[u8]) -> AttemptError {
-    let (failure, name) = classify_error_answer(candidate.provider.kind, whole);
-    AttemptError::named(failure, name)
 }
 
 /// A body without the byte order mark, which JSON readers refuse.

@@ -16,6 +16,8 @@ use crate::request::parse::ParsedRequest;
 /// Bytes of a tag: enough that none is guessed.
 const TAG_BYTES: usize = 16;
 
+/// Maximum length of a provider's id of a response.
+const MAX_ID_BYTES: usize = 256;
 /// Separates the purposes of keyed hashes.
 const PURPOSE: &[u8] = b"serin stored response";
 
@@ -30,23 +32,24 @@ pub(crate) struct ResponseTagger {
 pub(crate) struct StoredResponse {
     /// The provider that stores it.
     pub provider: ProviderIndex,
-    /// The provider's key that made it; `None` if calls carry none.
-    pub key: Option<usize>,
+    /// The provider's key that made it.
+    pub key: usize,
     /// The id at the provider.
     pub id: String,
 }
 
 impl ResponseTagger {
-    /// Creates the tagger of a provider's key. `consumer` is empty for anonymous callers.
-    pub(crate) fn new(provider: &Provider, key: Option<usize>, consumer: &str) -> Self {
-        let secret = key.map_or("", |position| provider.keys[position].reveal());
+    /// Creates the tagger of a provider's key; `None` without a key, since anybody could make its tags.
+    /// `consumer` is empty for anonymous callers.
+    pub(crate) fn new(provider: &Provider, key: Option<usize>, consumer: &str) -> Option<Self> {
+        let secret = provider.keys[key?].reveal();
         let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(secret.as_bytes())
             .expect("HMAC takes keys of any length (RFC 2104)");
         for part in [PURPOSE, provider.id.as_bytes(), consumer.as_bytes()] {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
         }
-        Self { mac }
+        Some(Self { mac })
     }
 
     /// Adds the tag to an id.
@@ -72,19 +75,26 @@ impl std::fmt::Debug for ResponseTagger {
 
 /// Finds the stored response of a tagged id. `None` if the id has no tag of this consumer.
 pub(crate) fn find_stored(config: &Config, consumer: &str, tagged: &str) -> Option<StoredResponse> {
-    let (id, tag) = tagged.rsplit_once('.')?;
-    let tag = base16ct::lower::decode_vec(tag).ok()?;
+    let (id, tag) = tagged.rsplit_once('.').filter(|(id, _)| is_response_id(id))?;
+    let mut bytes = [0; TAG_BYTES];
+    let tag = base16ct::lower::decode(tag, &mut bytes).ok()?;
     config.providers_with_index().find_map(|(index, provider)| {
         if !provider.protocols.contains(&Protocol::Responses) {
             return None;
         }
-        let keys =
-            (0..provider.keys.len()).map(Some).chain(provider.keys.is_empty().then_some(None));
-        let mut keys =
-            keys.filter(|key| ResponseTagger::new(provider, *key, consumer).is_tagged(id, &tag));
+        let mut keys = (0..provider.keys.len()).filter(|key| {
+            let tagger = ResponseTagger::new(provider, Some(*key), consumer);
+            tagger.is_some_and(|tagger| tagger.is_tagged(id, tag))
+        });
         let key = keys.next()?;
         Some(StoredResponse { provider: index, key, id: id.to_owned() })
     })
+}
+
+/// Whether a text can be the id of a response: it stands in URLs, and is hashed for each key.
+fn is_response_id(id: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=MAX_ID_BYTES).contains(&id.len()) && id.bytes().all(is_part)
 }
 
 /// The stored response that a request continues. Its provider must be a target of the route. `None` if the
@@ -109,6 +119,9 @@ pub(crate) fn continued_response(
     }
     if stored.has_conversation {
         return Err(Refusal::StoredResponseNotFound { param: Some("conversation") });
+    }
+    if stored.is_background {
+        return Err(Refusal::Background);
     }
     let Some(id) = &stored.previous_response else { return Ok(None) };
     find_stored(config, consumer, id)
@@ -140,18 +153,29 @@ mod tests {
     #[test]
     fn id_returns_to_its_key_and_consumer() {
         let config = config();
-        for (provider, key) in [(1, Some(0)), (1, Some(1)), (2, None)] {
-            let (index, provider) =
-                config.providers_with_index().nth(provider).expect("the provider");
-            let tagged = ResponseTagger::new(provider, key, "app").tag("resp_a.b");
+        let (index, provider) = config.providers_with_index().nth(1).expect("the provider");
+        for key in [0, 1] {
+            let tagger = ResponseTagger::new(provider, Some(key), "app").expect("a key");
+            let tagged = tagger.tag("resp_a");
             let found = find_stored(&config, "app", &tagged).expect("it is tagged");
-            assert_eq!((found.provider, found.key, found.id.as_str()), (index, key, "resp_a.b"));
+            assert_eq!((found.provider, found.key, found.id.as_str()), (index, key, "resp_a"));
             assert_eq!(find_stored(&config, "other", &tagged), None);
             let other = tagged.replace("resp_a", "resp_c");
             assert_eq!(find_stored(&config, "app", &other), None);
+            // These would leave the path of stored responses, or cost much.
+            for id in ["..", "a/b", &"a".repeat(257)] {
+                assert_eq!(find_stored(&config, "app", &tagger.tag(id)), None);
+            }
         }
-        for id in ["resp_1", "resp_1.", "resp_1.AAAA", ""] {
+        for id in ["resp_1", "resp_1.", "resp_1.aaaa", ""] {
             assert_eq!(find_stored(&config, "app", id), None, "{id}");
         }
+    }
+
+    #[test]
+    fn provider_without_keys_makes_no_tags() {
+        let config = config();
+        let (_, provider) = config.providers_with_index().nth(2).expect("the provider");
+        assert!(ResponseTagger::new(provider, None, "app").is_none());
     }
 }

@@ -24,6 +24,8 @@ pub struct SseReader {
     parts: ContentParts,
     /// Text so far, if a continuation may need it.
     streamed_text: Option<StreamedText>,
+    /// The error event that ended the stream; empty without one.
+    error: Bytes,
     /// Protocol of the events.
     protocol: Protocol,
 }
@@ -52,6 +54,7 @@ impl SseReader {
             has_text: false,
             parts,
             streamed_text: parts.delta.then(StreamedText::default),
+            error: Bytes::new(),
             protocol: Protocol::Chat,
         }
     }
@@ -60,6 +63,11 @@ impl SseReader {
     /// reads their content.
     pub(crate) fn passing(protocol: Protocol) -> Self {
         Self { protocol, ..Self::new(false, ContentParts::default()) }
+    }
+
+    /// Takes the error event that ended the stream.
+    pub(crate) fn take_error(&mut self) -> Bytes {
+        std::mem::take(&mut self.error)
     }
 
     /// Protocol of the events.
@@ -115,6 +123,9 @@ impl SseReader {
             let passes;
             let summary = summarize_event(self.protocol, self.framer.bytes(event.clone()));
             (passes, state) = self.observe(&summary);
+            if state == StreamState::Error {
+                self.error = self.framer.slice(event.clone());
+            }
             if passes {
                 run = if run.is_empty() { event } else { run.start..event.end };
             } else if !run.is_empty() {
@@ -138,6 +149,9 @@ impl SseReader {
             let (summary, event) = StreamEvent::parse(self.framer.slice(event), self.parts);
             (passes, state) = self.observe(&summary);
             if !passes {
+                if state == StreamState::Error {
+                    self.error = event.into_bytes();
+                }
                 continue;
             }
             if let Some(streamed_text) = &mut self.streamed_text

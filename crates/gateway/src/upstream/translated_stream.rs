@@ -1,115 +1,58 @@
 //! Stream of events on its way from one protocol to another.
 
-use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-
 use bytes::Bytes;
-use futures_core::Stream;
-use openai::{Event, Framer};
+use openai::Event;
 use protocol::AnswerContext;
 use protocol::model::{Failure, FailureClass, Protocol, StreamEvent};
 use protocol::stream::{StreamReader, StreamWriter};
 
 use crate::host::body::Body;
-use crate::host::error::HostError;
 
+use super::rewritten_events::{EventRewriter, RewrittenEvents};
 use super::sse_reader::MAX_EVENT_BYTES;
 
-/// Body whose events are translated. Dropping it drops the inner body.
-pub(crate) struct TranslatedStream {
-    /// Bytes before those of the body.
+/// Translates the events of a body, of which `start` was already read, from one protocol to another. `context`
+/// describes the answer to its writer.
+pub(crate) fn translate_stream(
     start: Bytes,
     inner: Body,
-    framer: Framer,
-    reader: StreamReader,
-    writer: StreamWriter,
-    has_ended: bool,
+    (from, to): (Protocol, Protocol),
+    context: AnswerContext,
+) -> Body {
+    let translator =
+        Translator { reader: StreamReader::new(from), writer: StreamWriter::new(to, context) };
+    Body::stream(RewrittenEvents::new(start, inner, translator))
 }
 
-impl TranslatedStream {
-    /// Translates the events of a body, of which `start` was already read, from one protocol to another.
-    /// `context` describes the answer to its writer.
-    pub(crate) fn new(
-        start: Bytes,
-        inner: Body,
-        (from, to): (Protocol, Protocol),
-        context: AnswerContext,
-    ) -> Self {
-        Self {
-            start,
-            inner,
-            framer: Framer::new(MAX_EVENT_BYTES),
-            reader: StreamReader::new(from),
-            writer: StreamWriter::new(to, context),
-            has_ended: false,
-        }
-    }
+struct Translator {
+    reader: StreamReader,
+    writer: StreamWriter,
+}
 
-    /// Translates the whole events of a piece.
-    fn push(&mut self, piece: Bytes, out: &mut Vec<u8>) {
-        if self.framer.push(piece).is_err() {
-            let message = format!("an event of the stream exceeds {MAX_EVENT_BYTES} bytes");
-            self.writer.fail(&Failure::new(FailureClass::Upstream, message), out);
-            return;
-        }
-        while let Some(range) = self.framer.next_event() {
-            let bytes = self.framer.bytes(range);
-            let event = Event::parse(bytes);
-            match &event.data {
-                Some(data) => {
-                    let mut events = Vec::new();
-                    self.reader.read(event.name, data, &mut events);
-                    events.iter().for_each(|event| self.writer.write(event, out));
-                }
-                // Every protocol's clients pass over comments, which keep connections open.
-                None if !self.writer.has_ended() => out.extend_from_slice(bytes),
-                None => {}
+impl EventRewriter for Translator {
+    fn event(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let event = Event::parse(bytes);
+        match &event.data {
+            Some(data) => {
+                let mut events = Vec::new();
+                self.reader.read(event.name, data, &mut events);
+                events.iter().for_each(|event| self.writer.write(event, out));
             }
+            // Every protocol's clients pass over comments, which keep connections open.
+            None if !self.writer.has_ended() => out.extend_from_slice(bytes),
+            None => {}
         }
     }
 
-    /// Ends the stream with its body.
-    fn finish(&mut self, out: &mut Vec<u8>) {
-        if !self.framer.unfinished().is_empty() {
-            self.push(Bytes::from_static(b"\n\n"), out);
-        }
+    fn too_long(&mut self, out: &mut Vec<u8>) {
+        let message = format!("an event of the stream exceeds {MAX_EVENT_BYTES} bytes");
+        self.writer.fail(&Failure::new(FailureClass::Upstream, message), out);
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
         let mut events: Vec<StreamEvent<'static>> = Vec::new();
         self.reader.finish(&mut events);
         events.iter().for_each(|event| self.writer.write(event, out));
-    }
-}
-
-impl Stream for TranslatedStream {
-    type Item = Result<Bytes, HostError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        while !self.has_ended {
-            let mut out = Vec::new();
-            let start = std::mem::take(&mut self.start);
-            let piece = match start.is_empty() {
-                true => ready!(self.inner.poll_piece(cx)),
-                false => Some(Ok(start)),
-            };
-            match piece {
-                Some(Ok(piece)) => self.push(piece, &mut out),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => {
-                    self.has_ended = true;
-                    self.finish(&mut out);
-                }
-            }
-            if !out.is_empty() {
-                return Poll::Ready(Some(Ok(out.into())));
-            }
-        }
-        Poll::Ready(None)
-    }
-}
-
-impl fmt::Debug for TranslatedStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TranslatedStream").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 
@@ -122,7 +65,7 @@ mod tests {
     use crate::host::body::Body;
     use crate::testing::fake_host::block_on;
 
-    use super::TranslatedStream;
+    use super::translate_stream;
 
     const STREAM: &str = concat!(
         ": keep-alive\n\n",
@@ -137,13 +80,9 @@ mod tests {
     fn translate(input: &str) -> String {
         let context = AnswerContext { includes_usage: true, ..AnswerContext::default() };
         let inner = Body::from(Bytes::from(input.to_owned()));
-        let stream = TranslatedStream::new(
-            Bytes::from_static(b": first\n\n"),
-            inner,
-            (Messages, Chat),
-            context,
-        );
-        let body = block_on(Body::stream(stream).collect(1 << 20)).expect("a whole body");
+        let start = Bytes::from_static(b": first\n\n");
+        let body = translate_stream(start, inner, (Messages, Chat), context);
+        let body = block_on(body.collect(1 << 20)).expect("a whole body");
         String::from_utf8(body.to_vec()).expect("text")
     }
 

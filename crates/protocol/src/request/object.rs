@@ -15,8 +15,8 @@ pub(super) const MAX_NESTING: usize = 100;
 /// Maximum number of elements in the lists of a body that become parts. It bounds the memory, since a
 /// part of 30 bytes takes 300 in the model.
 pub(super) const MAX_PARTS: usize = 100_000;
-/// Members of a body by which the gateway selects, bounds, and owns an answer.
-const STEERING_NAMES: [&str; 8] = [
+/// Members of a body by which the gateway selects, bounds, and owns an answer, or that hold its texts.
+const STEERING_NAMES: [&str; 17] = [
     "model",
     "stream",
     "max_tokens",
@@ -25,6 +25,28 @@ const STEERING_NAMES: [&str; 8] = [
     "previous_response_id",
     "conversation",
     "store",
+    "background",
+    "messages",
+    "system",
+    "input",
+    "instructions",
+    "tools",
+    "prompt",
+    "thinking",
+    "reasoning",
+];
+/// Members by which servers bound an answer's length or choose its number of choices, of every API.
+/// A server may read those of others too, where they would evade a limit.
+const ANSWER_BOUNDS: [&str; 9] = [
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_new_tokens",
+    "n_predict",
+    "num_predict",
+    "n",
+    "n_cmpl",
+    "best_of",
 ];
 /// Length from which repeated names are found in a sorted set.
 const MIN_SORTED_MEMBERS: usize = 12;
@@ -81,6 +103,19 @@ impl<'a> Object<'a> {
             }
         }
         Ok(body)
+    }
+
+    /// Refuses what bounds an answer in another API. `maximum`: the member that does in this one.
+    pub(super) fn check_bounds(&self, maximum: &str) -> Result<(), InvalidRequest> {
+        for (name, value) in &self.members {
+            let is_foreign =
+                name != maximum && ANSWER_BOUNDS.iter().any(|bound| is_same_name(name, bound));
+            if is_foreign && value.is_some_and(|raw| raw.get() != "null") {
+                let problem = Problem::Expected("left out: this API has no such field");
+                return Err(InvalidRequest::new(name.to_string(), problem));
+            }
+        }
+        Ok(())
     }
 
     /// Reads an object; a repeated member is an error.

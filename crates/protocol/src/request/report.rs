@@ -55,11 +55,13 @@ pub(super) struct Report<'o> {
     target: Protocol,
     shed: Vec<String>,
     is_lossy: bool,
+    /// Values of a view that the body's protocol has no place for: JSON values with commas between them.
+    unread: String,
 }
 
 impl<'o> Report<'o> {
     pub(super) fn new(options: &'o Options<'o>, source: Protocol, target: Protocol) -> Self {
-        Self { options, source, target, shed: Vec::new(), is_lossy: false }
+        Self { options, source, target, shed: Vec::new(), is_lossy: false, unread: String::new() }
     }
 
     /// Returns the shed paths, and whether a permitted loss changes the meaning.
@@ -72,9 +74,21 @@ impl<'o> Report<'o> {
         self.options.is_view
     }
 
-    /// Notes a change of the meaning that needs no permission, in a body that is only read.
-    pub(super) fn note_loss(&mut self) {
-        self.is_lossy = true;
+    /// Keeps a value with text, if the body is only read: the gateway must see every text.
+    pub(super) fn keep_unread(&mut self, raw: &str) {
+        if self.is_view() && raw.contains('"') {
+            self.is_lossy = true;
+            if !self.unread.is_empty() {
+                self.unread.push(',');
+            }
+            self.unread.push_str(raw);
+        }
+    }
+
+    /// Returns the kept values as a JSON array. `None` if there are none.
+    pub(super) fn take_unread(&mut self) -> Option<String> {
+        let unread = std::mem::take(&mut self.unread);
+        (!unread.is_empty()).then(|| format!("[{unread}]"))
     }
 
     /// Reports that the member `name` of `place` is left out.
@@ -167,8 +181,12 @@ impl<'o> Report<'o> {
     /// Decides on a leftover that is not carried.
     pub(super) fn lose_leftover(&mut self, leftover: &Leftover<'_>) -> Written {
         let Leftover { place, name, raw, rule } = leftover;
+        if self.is_view() {
+            self.keep_unread(raw);
+            return Ok(());
+        }
         let Some(rule) = rule else {
-            if self.options.is_view || self.options.unknown == UnknownPolicy::Shed {
+            if self.options.unknown == UnknownPolicy::Shed {
                 self.shed(*place, name);
                 return Ok(());
             }

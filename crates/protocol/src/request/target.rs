@@ -128,8 +128,8 @@ pub struct Options<'a> {
     pub unknown: UnknownPolicy,
     /// Policy for sampling parameters that the target lacks.
     pub sampling: SamplingPolicy,
-    /// Whether every loss is permitted, since the body is only read by the gateway and never sent.
-    /// Parts that Chat lacks become texts.
+    /// Whether every loss is permitted, since the body is only read by the gateway and never sent. It
+    /// holds every text of the caller's body as it is; what Chat lacks stands in a member of its own.
     pub is_view: bool,
 }
 

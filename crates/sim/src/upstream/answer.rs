@@ -266,7 +266,7 @@ impl ProviderAnswer {
         let is_chat = self.kind == EndpointKind::Chat;
         let mut data = Vec::new();
         let mut add = |text: String, first_content| {
-            data.push(EventData { name: None, data: text, first_content })
+            data.push(EventData { name: None, data: text, first_content });
         };
         if is_chat {
             add(choice(r#"{"role":"assistant","content":"","refusal":null}"#, "null"), false);

@@ -45,7 +45,7 @@ const GATEWAY: [&[&str]; 18] = [
     &["response"],
     &["config_loader"],
     &["gateway"],
-    &["pipeline", "live_config"],
+    &["pipeline", "live_config", "count_tokens", "stored_response"],
     &["admin"],
 ];
 

@@ -52,6 +52,25 @@ fn provider_invalid_values_are_refused() {
 }
 
 #[test]
+fn protocols_invalid_values_are_refused() {
+    for (value, path, found, expected) in [
+        ("[]", "providers[0].protocols", "an empty list", "at least one"),
+        (
+            "[\"chat\", \"mesages\"]",
+            "providers[0].protocols[1]",
+            "\"mesages\"",
+            "chat, responses, messages (did you mean messages?)",
+        ),
+        ("[\"chat\", \"chat\"]", "providers[0].protocols[1]", "\"chat\"", "each protocol once"),
+    ] {
+        assert_refused_in_provider(
+            &format!("id = \"groq\"\nkeys = [\"secret:A\"]\nprotocols = {value}"),
+            &[(path, found, expected)],
+        );
+    }
+}
+
+#[test]
 fn base_url_invalid_values_are_refused() {
     for (url, found) in [
         ("ftp://h/v1", "ftp://h/v1"),

@@ -113,7 +113,7 @@ impl ContinuationTargets {
             trace: scope.trace().cloned(),
             parts: self.parts,
             may_replay: false,
-            stored_by: None,
+            required_key: None,
         };
         let max = self.request.fields().output.max_per_choice;
         let left = max.map(|max| max.saturating_sub(token_estimate::estimate_tokens(text_size)));

@@ -68,8 +68,8 @@ pub(super) fn plan_item<'p>(
         }
         // Guards and estimates read the texts in it.
         PartKind::Foreign { raw, .. } if writing.report.is_view() => {
-            writing.report.note_loss();
-            Some(Item::Text(Cow::Borrowed(raw.get()), None))
+            writing.report.keep_unread(raw.get());
+            return Ok(None);
         }
         _ => None,
     };
@@ -126,7 +126,10 @@ pub(super) fn write_content(writing: &mut Writing<'_, '_>, items: &[Item<'_>], s
         })
         .collect();
     match plain {
-        Some(texts) if texts.len() < 2 || !writing.is_same_protocol() => {
+        // A view keeps each text as it is, so that a change of it can be found in the caller's body.
+        Some(texts)
+            if texts.len() < 2 || !(writing.is_same_protocol() || writing.report.is_view()) =>
+        {
             writing.json.string(&texts.join(separator));
         }
         _ => {
