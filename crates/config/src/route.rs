@@ -7,6 +7,7 @@ use http::HeaderName;
 
 use super::index::ProviderIndex;
 use super::model_index::ModelPattern;
+use super::rollout::RolloutRules;
 
 /// `[[routes]]`
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Route {
     pub hedge: Option<Hedge>,
     /// Whether a fallback continues an interrupted stream of plain text.
     pub continues_streams: bool,
+    /// Rollout of the last target. `None` if its share is fixed.
+    pub rollout: Option<RolloutRules>,
 }
 
 /// Hedging: a fallback is called concurrently with a target that is slow.

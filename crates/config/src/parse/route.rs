@@ -14,6 +14,7 @@ use super::super::route::{
 use super::diagnostics::{Diagnostics, as_share, quoted};
 use super::doc_path::DocPath;
 use super::ids::IdIndex;
+use super::rollout::{self, RouteParts};
 
 const MAX_RETRIES: u32 = 10;
 const MAX_FAILURES: u32 = 100;
@@ -63,12 +64,17 @@ fn route(
             diagnostics.report(&path.field(field), "a route without a `fallback`", expected);
         }
     }
+    let (targets, sticky) = (targets?, sticky?);
+    let rollout = raw.rollout.as_ref().and_then(|rules| {
+        let parts = RouteParts { raw, targets: &targets, balance, sticky: &sticky };
+        rollout::rollout(diagnostics, &path.field("rollout"), rules, &parts)
+    });
     Some(Route {
         id: raw.id.clone(),
         models,
-        targets: targets?,
+        targets,
         balance,
-        sticky: sticky?,
+        sticky,
         fallback,
         fallback_on,
         retries,
@@ -76,6 +82,7 @@ fn route(
         timeouts,
         hedge,
         continues_streams,
+        rollout,
     })
 }
 

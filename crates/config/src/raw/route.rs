@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::rollout::Rollout;
 use super::{Size, Span, units};
 
 /// Allowed items of `fallback_on`.
@@ -50,6 +51,9 @@ pub(crate) struct Route {
     /// Whether a fallback continues an interrupted stream of plain text. Default: false.
     #[serde(rename = "continue")]
     pub(crate) continues_streams: Option<bool>,
+    /// Rollout: the share of the last target grows step by step while the evidence allows it, and returns to
+    /// zero when it is worse. Default: off.
+    pub(crate) rollout: Option<Rollout>,
 }
 
 /// Hedging: a fallback is called concurrently with a target that is slow.
