@@ -34,7 +34,7 @@ mod storage;
 #[cfg(all(test, feature = "author"))]
 mod tests;
 
-pub use self::rollout::{Metric, RolloutRules, Unit};
+pub use self::rollout::{Metric, RolloutRules};
 pub use auth::{Auth, Issuer, IssuerKeys, KeySource, Operator, Role, TokenGroups, UnknownSubjects};
 pub use cache::{Cache, CacheScope};
 pub use consumer::{Consumer, Group};

@@ -1,8 +1,9 @@
 //! Rollouts as parsed: the plan that every operation carries, and the way in which units and events are
 //! recognized.
 
-use http::HeaderName;
 use rollout::Plan;
+
+use super::route::Sticky;
 
 /// `[routes.rollout]`
 #[derive(Clone, Debug, PartialEq)]
@@ -11,8 +12,9 @@ pub struct RolloutRules {
     pub plan: Plan,
     /// Metric of each check, in the plan's order.
     pub metrics: Vec<Metric>,
-    /// The unit that counts once in a report.
-    pub unit: Unit,
+    /// The name whose requests count once in a report, because their failures are not independent. Each
+    /// request counts by itself with [`Sticky::None`], or without the name.
+    pub unit: Sticky,
 }
 
 /// A kind of event that is compared.
@@ -56,17 +58,4 @@ impl Metric {
             Self::Truncated => Self::NAMES[4],
         }
     }
-}
-
-/// The unit that counts once in a report: failures of one unit are not independent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Each request.
-    Request,
-    /// The request's `user` field; a request without it counts by itself.
-    User,
-    /// The consumer.
-    Consumer,
-    /// A header's value; a request without it counts by itself.
-    Header(HeaderName),
 }

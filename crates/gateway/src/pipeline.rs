@@ -136,6 +136,8 @@ pub(crate) async fn run<P: Host>(
     }
     let (request, conversation) = (request, conversation.map(Box::new));
 
+    // Without a call, unless the isolate is new or was idle.
+    let matched = matched.with_canary(gateway.rollouts().share(host, matched.route).await);
     let upstreams = CallerUpstreams::new(gateway.upstreams(), caller.authenticated_id());
     let now_and_entropy = (host.now(), host.entropy());
     let plan = TargetPlan::select(
@@ -191,6 +193,9 @@ pub(crate) async fn run<P: Host>(
     scope.limited_by(limit);
     let Admitted { plan, reservation } = admitted?;
     scope.reserved(reservation);
+    // A cached answer, or a fallback by a limit, is no comparison.
+    let rollout_unit = plan.rollout_unit().cloned().filter(|_| charged_hit.is_none());
+    scope.update(|record| record.rollout = rollout_unit);
     if let Some(hit) = charged_hit {
         let first = &plan.targets()[0];
         if hit.target == first.label() {

@@ -6,7 +6,7 @@ use rollout::{Check, Plan};
 
 use super::super::price::Prices;
 use super::super::raw;
-use super::super::rollout::{Metric, RolloutRules, Unit};
+use super::super::rollout::{Metric, RolloutRules};
 use super::super::route::{Balance, Route, Sticky, Target, Targets};
 use super::diagnostics::{Diagnostics, quoted};
 use super::doc_path::DocPath;
@@ -89,7 +89,7 @@ pub(super) fn check_document(
         let Some(rules) = &route.rollout else { continue };
         let item = path.item(index);
         let path = item.field("rollout");
-        if rules.unit == Unit::Consumer && !parts.has_consumers {
+        if rules.unit == Sticky::Consumer && !parts.has_consumers {
             let found = "the unit \"consumer\" where all callers are anonymous";
             let expected = "\"user\", \"request\" or \"header:NAME\"; or `[auth] required = true`";
             diagnostics.report(&path.field("unit"), found, expected);
@@ -159,43 +159,39 @@ fn steps(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: Option<&[u3
     steps.iter().map(|step| u8::try_from(*step).unwrap_or(100)).collect()
 }
 
+/// The unit; the route's sticky name by default, since it keeps a unit on one side.
 fn unit(
     diagnostics: &mut Diagnostics<'_>,
     path: &DocPath<'_>,
     raw: Option<&str>,
     sticky: &Sticky,
-) -> Option<Unit> {
-    let by_name = match sticky {
-        Sticky::None => None,
-        Sticky::Consumer => Some(Unit::Consumer),
-        Sticky::User => Some(Unit::User),
-        Sticky::Header(name) => Some(Unit::Header(name.clone())),
-    };
-    let Some(text) = raw else { return Some(by_name.unwrap_or(Unit::User)) };
+) -> Option<Sticky> {
+    let by_name = (*sticky != Sticky::None).then_some(sticky);
+    let Some(text) = raw else { return Some(by_name.cloned().unwrap_or(Sticky::User)) };
     let unit = match (text, text.strip_prefix("header:")) {
-        ("request", _) => Unit::Request,
-        ("user", _) => Unit::User,
-        ("consumer", _) => Unit::Consumer,
-        (_, Some(name)) => Unit::Header(diagnostics.header_name(path, name)?),
+        ("request", _) => Sticky::None,
+        ("user", _) => Sticky::User,
+        ("consumer", _) => Sticky::Consumer,
+        (_, Some(name)) => Sticky::Header(diagnostics.header_name(path, name)?),
         (_, None) => {
             diagnostics.report(path, quoted(text), "one of request, user, consumer, header:NAME");
             return None;
         }
     };
-    if let Some(by_name) = by_name.filter(|by_name| *by_name != unit) {
-        let expected = format!("{:?}, the route's `sticky`, or no `unit`", unit_name(&by_name));
+    if let Some(by_name) = by_name.filter(|by_name| **by_name != unit) {
+        let expected = format!("{:?}, the route's `sticky`, or no `unit`", unit_name(by_name));
         diagnostics.report(path, quoted(text), expected);
     }
     Some(unit)
 }
 
 /// The unit as written.
-fn unit_name(unit: &Unit) -> String {
+fn unit_name(unit: &Sticky) -> String {
     match unit {
-        Unit::Request => "request".to_owned(),
-        Unit::User => "user".to_owned(),
-        Unit::Consumer => "consumer".to_owned(),
-        Unit::Header(name) => format!("header:{name}"),
+        Sticky::None => "request".to_owned(),
+        Sticky::User => "user".to_owned(),
+        Sticky::Consumer => "consumer".to_owned(),
+        Sticky::Header(name) => format!("header:{name}"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rollout::{Check, Plan};
 
-use crate::{Metric, RolloutRules, Unit};
+use crate::{Metric, RolloutRules, Sticky};
 
 use super::load;
 
@@ -43,7 +43,7 @@ fn rollout_with_only_a_target_has_defaults() {
             max_ms: 168 * 3_600_000,
         },
         metrics: vec![Metric::Errors, Metric::Latency],
-        unit: Unit::User,
+        unit: Sticky::User,
     };
     assert_eq!(rules("rollout = { target = \"deepseek/deepseek-chat\" }"), expected);
 }
@@ -67,7 +67,7 @@ fn rollout_with_every_field_is_parsed() {
     let Plan { steps, hold_ms, hold_requests, unit, draws_requests, .. } = &rules.plan;
     assert_eq!((steps.as_slice(), *hold_ms, *hold_requests), ([2, 50].as_slice(), 60_000, 20));
     assert_eq!((unit.as_str(), *draws_requests), ("header:x-session", false));
-    assert_eq!(rules.unit, Unit::Header("x-session".parse().expect("a header's name")));
+    assert_eq!(rules.unit, Sticky::Header("x-session".parse().expect("a header's name")));
     assert_eq!(rules.plan.alpha_millionths, 100_000);
     let expected = [
         check("cost", Some(750), 1_250),

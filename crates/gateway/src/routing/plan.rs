@@ -5,9 +5,11 @@ use config::{
     Balance, Config, ModelPrice, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target,
 };
 use http::{HeaderMap, Uri};
+use rollout::Side;
 
 use crate::auth::caller::Caller;
 use crate::error::Refusal;
+use crate::record::RolloutUnit;
 use crate::request::parse::ParsedRequest;
 use crate::routing::balance::{self, TargetLoad};
 use crate::routing::weighted;
@@ -29,6 +31,16 @@ pub(crate) struct MatchedRoute<'a> {
     /// The route's index in the configuration.
     pub index: RouteIndex,
     pub route: &'a Route,
+    /// The share of the route's canary. `None` if the weights of the configuration apply.
+    pub canary: Option<CanaryShare>,
+}
+
+/// Share of a canary by the state of its rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CanaryShare {
+    /// Version of the state.
+    pub version: u64,
+    pub percent: u8,
 }
 
 impl<'a> MatchedRoute<'a> {
@@ -43,7 +55,12 @@ impl<'a> MatchedRoute<'a> {
         if !caller.may_use(index) {
             return Err(Refusal::ModelNotAllowed(model.to_owned()));
         }
-        Ok(Self { index, route: config.route(index) })
+        Ok(Self { index, route: config.route(index), canary: None })
+    }
+
+    /// Replaces the weight of the canary.
+    pub(crate) fn with_canary(self, canary: Option<CanaryShare>) -> Self {
+        Self { canary, ..self }
     }
 }
 
@@ -56,6 +73,8 @@ pub(crate) struct TargetPlan<'a> {
     entropy: u64,
     /// The prices of all weighted targets, if the first choice may have to be repeated.
     weighted_prices: Vec<ModelPrice>,
+    /// Side of the rollout; `None` if the request is no comparison.
+    rollout_unit: Option<RolloutUnit>,
 }
 
 /// A target that offers the endpoint.
@@ -126,7 +145,7 @@ impl<'a> TargetPlan<'a> {
         let user = request.fields().user.as_deref();
         let name = sticky_name(&route.sticky, caller.authenticated_id(), user, headers);
         let entropy = name.map_or(entropy, |name| weighted::sticky_entropy(&route.id, name));
-        let chosen = choose_target(config, route, request, health, (now, entropy));
+        let chosen = choose_target(config, matched, request, health, (now, entropy));
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
         for target in chosen.into_iter().chain(&route.fallback) {
             let Some(candidate) = Candidate::new(config, target, request) else { continue };
@@ -139,6 +158,14 @@ impl<'a> TargetPlan<'a> {
             let (model, path) = (request.fields().model.clone(), request.endpoint().path());
             return Err(Refusal::EndpointNotOffered { model, path });
         }
+        let rollout_unit = chosen.and_then(|chosen| {
+            let side = side_of(config, matched, chosen, request, health, now)?;
+            let unit = &route.rollout.as_ref()?.unit;
+            let name = sticky_name(unit, caller.authenticated_id(), user, headers);
+            let name = name.map(|name| weighted::sticky_entropy(&route.id, name));
+            let version = matched.canary?.version;
+            Some(RolloutUnit { side, target: targets[0].label(), version, name })
+        });
         // A half-open target gets one call at a time, so the choice may fall on another one.
         let first = &targets[0];
         let others = match health.is_open_or_half_open(first.provider_index, first.model) {
@@ -155,7 +182,7 @@ impl<'a> TargetPlan<'a> {
                 .collect(),
             false => Vec::new(),
         };
-        Ok(Self { matched, targets, entropy, weighted_prices: others })
+        Ok(Self { matched, targets, entropy, weighted_prices: others, rollout_unit })
     }
 
     /// Repeats the choice among the weighted targets, after the first choice turned out to be
@@ -170,8 +197,7 @@ impl<'a> TargetPlan<'a> {
     where
         'a: 'c,
     {
-        let chosen =
-            choose_target(config, self.matched.route, request, health, (now, self.entropy))?;
+        let chosen = choose_target(config, self.matched, request, health, (now, self.entropy))?;
         let candidate = Candidate::new(config, chosen, request)?;
         let is_available = health.is_available(candidate.provider_index, candidate.model, now);
         let is_new = self.targets.iter().all(|other| !other.is_same(&candidate));
@@ -202,6 +228,12 @@ impl<'a> TargetPlan<'a> {
     pub(crate) fn drop_before(&mut self, position: usize) {
         self.targets.drain(..position);
         self.weighted_prices.clear();
+        self.rollout_unit = None;
+    }
+
+    /// Side of the route's rollout on which the request counts.
+    pub(crate) fn rollout_unit(&self) -> Option<&RolloutUnit> {
+        self.rollout_unit.as_ref()
     }
 
     /// The targets in order.
@@ -236,7 +268,7 @@ fn target_model<'t>(target: &'t Target, requested: &'t str) -> &'t str {
 /// ones.
 fn choose_target<'a>(
     config: &'a Config,
-    route: &'a Route,
+    matched: MatchedRoute<'a>,
     request: &ParsedRequest,
     health: &impl TargetHealth,
     (now, entropy): (Timestamp, u64),
@@ -246,6 +278,7 @@ fn choose_target<'a>(
     let is_available =
         |target: &Target| health.is_available(target.provider, target_model(target, model), now);
     let may = |target: &Target| offers(target) && is_available(target);
+    let route = matched.route;
     let all = &route.targets;
     let better = match route.balance {
         Balance::Weight => None,
@@ -267,7 +300,32 @@ fn choose_target<'a>(
         }),
     };
     // If no target is available, the weights decide.
-    better.or_else(|| weighted::choose_weighted(all, entropy, offers, is_available))
+    let canary = matched.canary.map(|canary| canary.percent);
+    better.or_else(|| weighted::choose_weighted(all, canary, entropy, offers, is_available))
+}
+
+/// Side of the chosen target. `None` without a rollout, or if not every target could have been chosen:
+/// then the shares are not those of the rollout.
+fn side_of(
+    config: &Config,
+    matched: MatchedRoute<'_>,
+    chosen: &Target,
+    request: &ParsedRequest,
+    health: &impl TargetHealth,
+    now: Timestamp,
+) -> Option<Side> {
+    let percent = matched.canary.filter(|canary| canary.version > 0)?.percent;
+    let (model, endpoint) = (&request.fields().model, request.endpoint());
+    let may = |target: &Target| {
+        config.provider(target.provider).paths.path(endpoint).is_some()
+            && health.is_available(target.provider, target_model(target, model), now)
+    };
+    let (canary, others) = matched.route.targets.all().split_last()?;
+    let is_compared = (1..100).contains(&percent)
+        && may(&canary.target)
+        && others.iter().all(|other| other.weight == 0 || may(&other.target));
+    let is_canary = std::ptr::eq(chosen, &canary.target);
+    is_compared.then_some(if is_canary { Side::Canary } else { Side::Control })
 }
 
 #[cfg(test)]

@@ -11,18 +11,45 @@ use sha2::{Digest, Sha256};
 /// available, all count as available.
 pub(crate) fn choose_weighted(
     targets: &Targets,
+    canary_share: Option<u8>,
     entropy: u64,
     offers: impl Fn(&Target) -> bool,
     is_available: impl Fn(&Target) -> bool,
 ) -> Option<&Target> {
-    let (chosen, position_in_share) = draw_weighted(targets, entropy, &offers)?;
+    let draw = |entropy, may: &dyn Fn(&Target) -> bool| match canary_share {
+        Some(percent) => draw_with_canary(targets, percent, entropy, may),
+        None => draw_weighted(targets, entropy, may),
+    };
+    let (chosen, position_in_share) = draw(entropy, &offers)?;
     let chosen = &chosen.target;
     if is_available(chosen) {
         return Some(chosen);
     }
     let replacement =
-        draw_weighted(targets, position_in_share, |target| offers(target) && is_available(target));
+        draw(position_in_share, &|target: &Target| offers(target) && is_available(target));
     Some(replacement.map_or(chosen, |(replacement, _)| &replacement.target))
+}
+
+/// Draws a target while a rollout sets the share of the last one, in percent. The others share the rest
+/// by their weights.
+fn draw_with_canary<'t>(
+    targets: &'t Targets,
+    percent: u8,
+    entropy: u64,
+    may: &dyn Fn(&Target) -> bool,
+) -> Option<(&'t WeightedTarget, u64)> {
+    let (canary, others) = targets.all().split_last()?;
+    let others: u128 = others
+        .iter()
+        .filter(|other| may(&other.target))
+        .map(|other| u128::from(other.weight))
+        .sum();
+    let weight = |candidate: &WeightedTarget| match std::ptr::eq(candidate, canary) {
+        // If no other target may be taken, the canary takes everything.
+        true => u128::from(percent) * others.max(1),
+        false => u128::from(100_u8.saturating_sub(percent)) * u128::from(candidate.weight),
+    };
+    draw_by(targets, weight, entropy, may)
 }
 
 /// Draws a target that `may` be taken. Also returns the position within its share, as entropy for
@@ -35,11 +62,21 @@ pub(crate) fn draw_weighted(
     entropy: u64,
     may: impl Fn(&Target) -> bool,
 ) -> Option<(&WeightedTarget, u64)> {
+    draw_by(targets, |candidate| u128::from(candidate.weight), entropy, &may)
+}
+
+/// The same by other weights, each below 2⁶⁴ together with all others.
+fn draw_by<'t>(
+    targets: &'t Targets,
+    weight: impl Fn(&WeightedTarget) -> u128,
+    entropy: u64,
+    may: &dyn Fn(&Target) -> bool,
+) -> Option<(&'t WeightedTarget, u64)> {
     let candidates = || targets.all().iter().filter(|candidate| may(&candidate.target));
-    let total: u128 = candidates().map(|candidate| u128::from(candidate.weight)).sum();
+    let total: u128 = candidates().map(&weight).sum();
     let mut at = u128::from(entropy) * total;
     for candidate in candidates() {
-        let weight = u128::from(candidate.weight);
+        let weight = weight(candidate);
         if at < weight << 64 {
             return Some((candidate, u64::try_from(at / weight).unwrap_or(u64::MAX)));
         }
@@ -95,7 +132,8 @@ mod tests {
         is_available: impl Fn(usize) -> bool,
     ) -> usize {
         let is_available = |target: &Target| is_available(target_position(target));
-        let chosen = choose_weighted(&config.routes[0].targets, entropy, |_| true, is_available);
+        let chosen =
+            choose_weighted(&config.routes[0].targets, None, entropy, |_| true, is_available);
         target_position(chosen.expect("there is a share"))
     }
 

@@ -28,15 +28,17 @@ const CRATES: [&[&str]; 12] = [
 ];
 
 /// The parts of `gateway`, each above everything that it may import.
-const GATEWAY: [&[&str]; 18] = [
+const GATEWAY: [&[&str]; 20] = [
     &["fifo_cache"],
     &["record"],
     &["host"],
     &["error"],
     &["request"],
     &["auth"],
+    &["audit_entry"],
     &["routing"],
     &["limits"],
+    &["rollouts"],
     &["telemetry"],
     &["upstream"],
     &["cache"],
