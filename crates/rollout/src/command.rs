@@ -24,6 +24,20 @@ pub enum Command {
     Restart,
 }
 
+impl Command {
+    /// The transition that it makes.
+    pub fn action(self) -> Action {
+        match self {
+            Self::Pause => Action::Pause,
+            Self::Resume => Action::Resume,
+            Self::Promote => Action::Promote,
+            Self::Rollback => Action::Rollback,
+            Self::Pin(_) => Action::Pin,
+            Self::Restart => Action::Restart,
+        }
+    }
+}
+
 /// Reason why a command changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,14 +62,13 @@ impl Rollout {
             let phase = self.phase.name();
             Err(Refused::NotNow(format!("The rollout is {phase}: restart it first.")))
         };
-        let action = match command {
+        match command {
             Command::Pause if is_over => return over(),
             Command::Pause if self.is_paused => {
                 return Err(Refused::NotNow("The rollout is paused already.".to_owned()));
             }
             Command::Pause => {
                 self.is_paused = true;
-                Action::Pause
             }
             Command::Resume if is_over => return over(),
             Command::Resume => {
@@ -69,17 +82,14 @@ impl Rollout {
                 }
                 (self.is_paused, self.pinned, self.phase) = (false, None, Phase::Step);
                 self.begin_step(now);
-                Action::Resume
             }
             Command::Promote => {
                 (self.is_paused, self.pinned, self.phase) = (false, None, Phase::Promoted);
                 self.step = self.plan.last_step();
                 self.begin_step(now);
-                Action::Promote
             }
             Command::Rollback => {
                 self.roll_back(now);
-                Action::Rollback
             }
             Command::Pin(_) if is_over => return over(),
             Command::Pin(weight) if weight > 100 => {
@@ -88,15 +98,13 @@ impl Rollout {
             Command::Pin(weight) => {
                 self.pinned = Some(weight);
                 self.begin_step(now);
-                Action::Pin
             }
             Command::Restart => {
                 let plan = self.plan.clone();
                 self.restart(&plan, now);
-                Action::Restart
             }
-        };
-        self.record(action, by, reason, before, now);
+        }
+        self.record(command.action(), by, reason, before, now);
         Ok(())
     }
 

@@ -16,6 +16,8 @@ const MAX_STEPS: usize = 20;
 const MAX_HOLD_REQUESTS: u32 = 1_000_000;
 const DEFAULT_MAX_TIME: Duration = Duration::from_secs(168 * 3_600);
 const LONGEST_MAX_TIME: Duration = Duration::from_secs(8_760 * 3_600);
+/// Names at the canary below which a sticky step compares nothing.
+const MIN_NAMES: usize = 20;
 /// Metrics of the contract without a source of evidence in this version.
 const WITHOUT_EVIDENCE: [&str; 2] = ["judged_bad", "disliked"];
 
@@ -76,6 +78,8 @@ pub(super) struct DocumentParts<'a> {
     pub(super) prices: &'a Prices,
     /// Whether callers can be anything but anonymous.
     pub(super) has_consumers: bool,
+    /// Number of consumers in the document.
+    pub(super) consumers: usize,
 }
 
 /// Reports checks of `cost` without prices, and units that no request has.
@@ -94,6 +98,9 @@ pub(super) fn check_document(
             let expected = "\"user\", \"request\" or \"header:NAME\"; or `[auth] required = true`";
             diagnostics.report(&path.field("unit"), found, expected);
         }
+        if route.sticky == Sticky::Consumer {
+            warn_of_few_names(diagnostics, &path.field("steps"), &rules.plan, parts.consumers);
+        }
         let Some(position) = rules.metrics.iter().position(|one| *one == Metric::Cost) else {
             continue;
         };
@@ -108,6 +115,24 @@ pub(super) fn check_document(
             let checks = path.field("checks");
             diagnostics.report(&checks.item(position).field("metric"), found, expected);
         }
+    }
+}
+
+/// Warns if the first step reaches too few of the document's consumers to be compared.
+fn warn_of_few_names(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    plan: &Plan,
+    names: usize,
+) {
+    let Some(first) = plan.steps.first() else { return };
+    if names * usize::from(*first) < MIN_NAMES * 100 {
+        let message = format!(
+            "{first} % of {names} consumers are too few to compare, since `sticky = \"consumer\"` \
+             moves whole consumers: about {MIN_NAMES} are needed at the canary. Use `sticky = \
+             \"user\"`, or begin with a larger share"
+        );
+        diagnostics.warn(path, message);
     }
 }
 

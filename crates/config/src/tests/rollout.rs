@@ -23,6 +23,35 @@ fn rules(fields: &str) -> RolloutRules {
     config.routes.remove(0).rollout.expect("the route has a rollout")
 }
 
+#[test]
+fn sticky_rollout_with_few_consumers_is_a_warning() {
+    let text = |consumers: usize, step: u8| {
+        let consumers: Vec<String> = (0..consumers)
+            .map(|n| format!("{{ id = \"c{n}\", keys = [\"secret:C{n}\"] }}"))
+            .collect();
+        format!(
+            r#"
+            providers = [{{ id = "a", keys = ["secret:A"] }}, {{ id = "b", kind = "ollama" }}]
+            consumers = [{}]
+            [[routes]]
+            id = "chat"
+            models = ["*"]
+            targets = [{{ provider = "a" }}, {{ provider = "b" }}]
+            sticky = "consumer"
+            rollout = {{ target = "b", steps = [{step}, 100] }}
+            "#,
+            consumers.join(",")
+        )
+        .replace("id = \"a\"", "id = \"a\", kind = \"openai\"")
+    };
+    let warnings = |consumers, step| {
+        let config = load(&text(consumers, step)).expect("the document is right");
+        let paths = config.warnings.iter().map(|warning| warning.path.clone());
+        paths.filter(|path| path == "routes[0].rollout.steps").count()
+    };
+    assert_eq!((warnings(3, 1), warnings(39, 50), warnings(40, 50)), (1, 1, 0));
+}
+
 fn check(name: &str, quantile: Option<u16>, max_ratio_thousandths: u32) -> Check {
     Check { name: name.to_owned(), quantile, max_ratio_thousandths }
 }

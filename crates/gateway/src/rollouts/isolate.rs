@@ -12,7 +12,7 @@ use std::time::Duration;
 use civil_time::Timestamp;
 use config::{Config, Route};
 use ledger::{BookId, Operation};
-use rollout::{InForce, Plan, RolloutOperation, Transition};
+use rollout::{InForce, Plan, Rollout, RolloutOperation, Transition};
 
 use crate::host::Host;
 use crate::record::Record;
@@ -145,6 +145,14 @@ impl Rollouts {
             state.learn(in_force, now);
             missing
         })
+    }
+
+    /// Takes over the state that an operator's command made.
+    pub(crate) fn adopt(&self, route: &Route, state: &Rollout, now: Timestamp) {
+        if let Some(rules) = &route.rollout {
+            let in_force = state.in_force(&rules.plan);
+            self.with(&route.id, &rules.plan, |known| known.learn(in_force, now));
+        }
     }
 
     /// Notes that the ledger is unavailable.

@@ -8,4 +8,4 @@ mod sync;
 mod tests;
 
 pub(crate) use isolate::Rollouts;
-pub(crate) use sync::{book_id, confirm, rollout_reply};
+pub(crate) use sync::{call, confirm, read_state};

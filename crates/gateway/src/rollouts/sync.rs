@@ -1,7 +1,8 @@
 //! Calls to the ledger about rollouts, and the audit entries of automatic transitions.
 
+use config::Route;
 use ledger::{BookId, LedgerReply, Operation};
-use rollout::{Plan, Report, RolloutOperation, RolloutReply, Transition};
+use rollout::{Plan, Report, Rollout, RolloutOperation, RolloutReply, Transition};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -14,7 +15,7 @@ use super::isolate::Rollouts;
 const BOOK_PREFIX: &str = "rollout/";
 
 /// Book of a route's rollout.
-pub(crate) fn book_id(route: &str) -> BookId {
+pub(super) fn book_id(route: &str) -> BookId {
     BookId::new(format!("{BOOK_PREFIX}{route}"))
 }
 
@@ -78,20 +79,34 @@ async fn settle<P: Host>(
     }
 }
 
+/// Reads the state of a route's rollout. `None` if the ledger is unavailable, or without a rollout.
+pub(crate) async fn read_state<P: Host>(host: &P, route: &Route) -> Option<Rollout> {
+    let plan = route.rollout.as_ref()?.plan.clone();
+    match call(host, &route.id, RolloutOperation::Read { plan }).await? {
+        RolloutReply::State(state) => Some(*state),
+        RolloutReply::InForce(_) | RolloutReply::Refused(_) => None,
+    }
+}
+
 /// A report that only acknowledges audit entries.
 fn empty_report<P: Host>(host: &P, plan: &Plan, audited: u64) -> RolloutOperation {
     let report = Report { id: host.entropy(), audited, ..Report::default() };
     RolloutOperation::Report { plan: plan.clone(), report }
 }
 
-async fn call<P: Host>(host: &P, route: &str, operation: RolloutOperation) -> Option<RolloutReply> {
+/// Applies an operation to a route's rollout. `None` if the ledger is unavailable.
+pub(crate) async fn call<P: Host>(
+    host: &P,
+    route: &str,
+    operation: RolloutOperation,
+) -> Option<RolloutReply> {
     let operation = Operation::Rollout(Box::new(operation));
     let reply = ledger_client::call(host, &book_id(route), &operation).await;
     reply.ok().and_then(rollout_reply)
 }
 
 /// The reply of a rollout; `None` if it is another one.
-pub(crate) fn rollout_reply(reply: LedgerReply) -> Option<RolloutReply> {
+fn rollout_reply(reply: LedgerReply) -> Option<RolloutReply> {
     match reply {
         LedgerReply::Rollout(reply) => Some(reply),
         LedgerReply::Granted(_)

@@ -152,12 +152,41 @@ mod tests {
         low
     }
 
+    /// The smallest entropy for which the monotonic predicate holds; 2⁶⁴ if none does.
+    fn first_entropy(holds: impl Fn(u64) -> bool) -> u128 {
+        first(0..1 << 64, holds)
+    }
+
     /// The smallest entropy that selects this position or a later one; 2⁶⁴ if none does.
     fn border(config: &Config, at: usize) -> u128 {
-        first(0..1 << 64, |entropy| position(config, entropy) >= at)
+        first_entropy(|entropy| position(config, entropy) >= at)
     }
 
     proptest! {
+        /// A rollout's share is exact, and growing it only adds callers to the canary.
+        #[test]
+        fn canary_share_is_exact_and_grows_without_taking_callers_back(first in 1u32..1_000, rest in proptest::collection::vec(0u32..1_000, 0..4), percent in 0u8..=100, entropy in any::<u64>()) {
+            // The weight of the canary itself does not count.
+            let config = config(&[vec![first], rest, vec![7]].concat());
+            let targets = &config.routes[0].targets;
+            let canary = targets.all().len() - 1;
+            let chosen = |percent, entropy| {
+                let target = choose_weighted(targets, Some(percent), entropy, |_| true, |_| true);
+                target_position(target.expect("there is a share"))
+            };
+            let share = (1 << 64) - first_entropy(|entropy| chosen(percent, entropy) >= canary);
+            assert!(share.abs_diff((u128::from(percent) << 64) / 100) <= 1, "{share}");
+            if chosen(percent, entropy) == canary && percent < 100 {
+                assert_eq!(chosen(percent + 1, entropy), canary);
+            }
+            // A canary that is alone answers; without a share it does not.
+            let alone = |percent| {
+                let may = |target: &Target| target_position(target) == canary;
+                choose_weighted(targets, Some(percent), entropy, may, |_| true).map(target_position)
+            };
+            assert_eq!((alone(0), alone(1)), (None, Some(canary)));
+        }
+
         #[test]
         fn shares_are_exact_over_all_entropy(first in 1u32..1_000, rest in proptest::collection::vec(0u32..1_000, 0..5)) {
             let weights = [vec![first], rest].concat();
@@ -222,22 +251,22 @@ mod tests {
             |model: &'static str| move |target: &Target| target.model.as_deref() == Some(model);
         for entropy in [0, u64::MAX] {
             let chosen =
-                choose_weighted(targets, entropy, is("1"), |_| true).expect("it has a share");
+                choose_weighted(targets, None, entropy, is("1"), |_| true).expect("it has a share");
             assert_eq!(chosen.model.as_deref(), Some("1"));
-            let none = choose_weighted(targets, entropy, is("2"), |_| true);
+            let none = choose_weighted(targets, None, entropy, is("2"), |_| true);
             assert!(none.is_none(), "a weight of zero is no share");
-            let chosen =
-                choose_weighted(targets, entropy, is("1"), |_| false).expect("it has a share");
+            let chosen = choose_weighted(targets, None, entropy, is("1"), |_| false)
+                .expect("it has a share");
             assert_eq!(
                 chosen.model.as_deref(),
                 Some("1"),
                 "if none is available, all count as available"
             );
             let only =
-                choose_weighted(targets, entropy, |_| true, is("1")).expect("it has a share");
+                choose_weighted(targets, None, entropy, |_| true, is("1")).expect("it has a share");
             assert_eq!(only.model.as_deref(), Some("1"));
-            let spare =
-                choose_weighted(targets, entropy, |_| true, is("2")).expect("others have a share");
+            let spare = choose_weighted(targets, None, entropy, |_| true, is("2"))
+                .expect("others have a share");
             assert_ne!(spare.model.as_deref(), Some("2"), "a weight of zero is no share of a rest");
         }
     }
