@@ -71,6 +71,9 @@ pub struct Record {
     pub not_replayed: bool,
     /// Whether another target completed a stream that broke off.
     pub continued: bool,
+    /// Whether the answer ended at its maximum length.
+    #[serde(skip)]
+    pub is_cut: bool,
     /// Tokens spent.
     pub tokens: Tokens,
     /// Cost by the configuration's prices; `None` if no price is known, which counts as zero.

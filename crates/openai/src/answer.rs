@@ -18,6 +18,8 @@ pub struct AnswerSummary {
     pub usage: Option<Usage>,
     /// Size of its text; zero for embeddings.
     pub text_size: TextSize,
+    /// Whether a choice ends at its maximum length.
+    pub is_cut: bool,
 }
 
 /// Body with a success status that is not the expected answer.
@@ -109,7 +111,7 @@ impl AnswerSummary {
             let is_json = is_object && serde_json::from_str::<IgnoredAny>(text).is_ok();
             let size = TextSize::measure_json(text);
             return if is_json {
-                Ok(Self { usage: find_usage(body), text_size: size })
+                Ok(Self { usage: find_usage(body), text_size: size, is_cut: false })
             } else {
                 Err(InvalidAnswer::NotJson)
             };
@@ -129,6 +131,7 @@ impl AnswerSummary {
         Ok(Self {
             usage: Usage::merge_options(members.usage, choices.usage),
             text_size: choices.text_size,
+            is_cut: choices.is_cut,
         })
     }
 }

@@ -77,9 +77,88 @@ impl<'a> Observation<'a> {
             // An embedding has no output.
             Metric::Truncated if record.operation == Some("embeddings") => Observed::Nothing,
             Metric::Truncated if self.has_answered && !has_left => {
-                Observed::Event(self.has_failed || record.tokens.output == 0)
+                Observed::Event(self.has_failed || record.is_cut || record.tokens.output == 0)
             }
             Metric::Truncated => Observed::Nothing,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use civil_time::Timestamp;
+    use config::Metric;
+    use rollout::Side;
+
+    use crate::record::{ABANDONED, ANSWERED, Attempt, AttemptKind, Outcome, Record, RolloutUnit};
+
+    use super::{Observation, Observed};
+
+    /// An answered stream of the chosen target.
+    fn answered() -> Record {
+        let (target, now) = ("new/m".to_owned(), Timestamp::default());
+        let attempt = Attempt::start(target, None, AttemptKind::Primary, now);
+        let tokens = openai::Tokens { output: 5, ..openai::Tokens::default() };
+        Record {
+            operation: Some("chat"),
+            attempts: vec![Attempt { result: ANSWERED, ..attempt }],
+            outcome: Outcome::Answered,
+            first_token_ms: Some(30),
+            total_ms: 200,
+            tokens,
+            ..Record::default()
+        }
+    }
+
+    #[track_caller]
+    fn assert_observed(metric: Metric, change: impl Fn(&mut Record), expected: Observed) {
+        let mut record = answered();
+        change(&mut record);
+        let unit =
+            RolloutUnit { side: Side::Canary, target: "new/m".to_owned(), version: 1, name: None };
+        let observation = Observation::new(&record, &unit, Some(7)).expect("it was called");
+        assert_eq!(observation.observe(metric), expected, "{metric:?}");
+    }
+
+    fn left(record: &mut Record) {
+        record.attempts[0].result = ABANDONED;
+        (record.outcome, record.first_token_ms) = (Outcome::HungUp, None);
+    }
+
+    fn failed(record: &mut Record) {
+        record.attempts[0].result = "5xx";
+        (record.outcome, record.first_token_ms) = (Outcome::Failed, None);
+    }
+
+    #[test]
+    fn measurements_are_those_of_whole_answers() {
+        let same = |_: &mut Record| {};
+        let broke_off = |record: &mut Record| record.outcome = Outcome::Truncated;
+        for (metric, value) in [(Metric::FirstToken, 30), (Metric::Latency, 200), (Metric::Cost, 7)]
+        {
+            assert_observed(metric, same, Observed::Measured(value));
+            assert_observed(metric, failed, Observed::Nothing);
+        }
+        assert_observed(Metric::Latency, broke_off, Observed::Nothing);
+        assert_observed(Metric::FirstToken, broke_off, Observed::Measured(30));
+        // A caller who left has waited at least so long.
+        assert_observed(Metric::FirstToken, left, Observed::AtLeast(200));
+        assert_observed(Metric::Latency, left, Observed::AtLeast(200));
+        assert_observed(Metric::Cost, left, Observed::Nothing);
+        assert_observed(Metric::Errors, left, Observed::Nothing);
+    }
+
+    #[test]
+    fn truncated_answers_are_cut_empty_or_broken() {
+        let observe = |change: fn(&mut Record), expected| {
+            assert_observed(Metric::Truncated, change, expected);
+        };
+        observe(|_| {}, Observed::Event(false));
+        observe(|record| record.is_cut = true, Observed::Event(true));
+        observe(|record| record.tokens.output = 0, Observed::Event(true));
+        observe(|record| record.outcome = Outcome::Truncated, Observed::Event(true));
+        observe(|record| record.operation = Some("embeddings"), Observed::Nothing);
+        observe(failed, Observed::Nothing);
+        observe(left, Observed::Nothing);
     }
 }

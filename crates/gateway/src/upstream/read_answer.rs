@@ -111,7 +111,9 @@ impl<P: Host> AttemptContext<'_, P> {
                 };
                 let content = AnswerContent::Whole(body);
                 let answer = Answer { status: head.status, content_type, content };
-                Ok(AcceptedAnswer { answer, tokens: None, is_empty: false, converted: None })
+                let (tokens, converted) = (None, None);
+                let (is_empty, is_cut) = (false, false);
+                Ok(AcceptedAnswer { answer, tokens, is_empty, is_cut, converted })
             }
         }
     }
@@ -184,7 +186,7 @@ impl<P: Host> AttemptContext<'_, P> {
         let is_empty = !stream.has_text();
         let content = AnswerContent::Stream(Box::new(stream));
         let answer = Answer { status: head.status, content_type: Some(content_type), content };
-        AcceptedAnswer { answer, tokens: None, is_empty, converted }
+        AcceptedAnswer { answer, tokens: None, is_empty, is_cut: false, converted }
     }
 
     /// Accepts an answer that is not to be a stream, if it is valid.
@@ -198,9 +200,9 @@ impl<P: Host> AttemptContext<'_, P> {
         let content_type = Some(Wrapping::Json.content_type(head.headers.get(CONTENT_TYPE)));
         let whole = without_mark(whole);
         let is_events = wrapping::is_event_stream(&whole);
-        let accepted = |content, tokens, is_empty, converted| {
+        let accepted = |content, tokens, (is_empty, is_cut), converted| {
             let answer = Answer { status: head.status, content_type, content };
-            Ok(AcceptedAnswer { answer, tokens, is_empty, converted })
+            Ok(AcceptedAnswer { answer, tokens, is_empty, is_cut, converted })
         };
         if let Some(rest) = rest {
             if Wrapping::detect(&whole) != Some(Wrapping::Json) {
@@ -208,12 +210,12 @@ impl<P: Host> AttemptContext<'_, P> {
             }
             let bounds = self.request.output_bounds();
             let long = Committed::unparsed(whole, rest, self.prompt_size(), bounds);
-            return accepted(AnswerContent::Stream(Box::new(long)), None, false, None);
+            return accepted(AnswerContent::Stream(Box::new(long)), None, (false, false), None);
         }
         if is_events {
-            let (answer, tokens, is_empty) = self.gather_events(&whole)?;
+            let (answer, tokens, ends) = self.gather_events(&whole)?;
             let converted = Some(wrapping::STREAM_TO_JSON);
-            return accepted(AnswerContent::Whole(answer), Some(tokens), is_empty, converted);
+            return accepted(AnswerContent::Whole(answer), Some(tokens), ends, converted);
         }
         let answer = self.check_answer(candidate, &whole)?;
         let size = AnswerSize {
@@ -225,7 +227,7 @@ impl<P: Host> AttemptContext<'_, P> {
         let tokens = Tokens::count(answer.usage, &size);
         let is_empty =
             self.request.endpoint() != Endpoint::Embeddings && answer.text_size.is_empty();
-        accepted(AnswerContent::Whole(whole), Some(tokens), is_empty, None)
+        accepted(AnswerContent::Whole(whole), Some(tokens), (is_empty, answer.is_cut), None)
     }
 
     /// Parses one answer. An error in its place is classified like a refusal.
@@ -243,8 +245,9 @@ impl<P: Host> AttemptContext<'_, P> {
         })
     }
 
-    /// Puts the events of a stream that nobody asked for together as one answer.
-    fn gather_events(&self, events: &Bytes) -> Result<(Bytes, Tokens, bool), AttemptError> {
+    /// Puts the events of a stream that nobody asked for together as one answer. Also returns whether it is
+    /// empty, and whether it ends at its maximum length.
+    fn gather_events(&self, events: &Bytes) -> Result<(Bytes, Tokens, (bool, bool)), AttemptError> {
         let mut reader = SseReader::new(false, ContentParts::default());
         let mut passed = VecDeque::new();
         let mut state = reader.push(events.clone(), &mut passed);
@@ -262,7 +265,7 @@ impl<P: Host> AttemptContext<'_, P> {
         Ok((
             answer,
             reader.meter().tokens(self.prompt_size(), self.request.output_bounds()),
-            !reader.has_text(),
+            (!reader.has_text(), reader.meter().is_cut()),
         ))
     }
 
