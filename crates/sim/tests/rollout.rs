@@ -111,7 +111,7 @@ fn equal_canary_climbs_and_is_promoted() {
     let state = route.state();
     assert_eq!((&state["phase"], &state["step"]), (&"step".into(), &1.into()), "{state}");
     // 51 events at 10 % failures, of which half are the canary's.
-    route.play(240);
+    route.play(130);
     let state = route.state();
     assert_eq!((&state["phase"], &state["weight"]), (&"promoted".into(), &100.into()), "{state}");
     let after = route.play(5);
@@ -138,7 +138,7 @@ fn broken_canary_is_back_at_zero_within_ten_seconds() {
     let well = (0..60).map(|_| testing::script("answer = 'one two'")).collect();
     let new = UpstreamSpec { script: well, then: Then::Error, ..UpstreamSpec::default() };
     let route = Route::new(3, mostly_well(), new);
-    let answers = route.play(150);
+    let answers = route.play(110);
     let state = route.state();
     assert_eq!((&state["phase"], &state["weight"]), (&"rolled_back".into(), &0.into()), "{state}");
     let reason = state["transitions"][0]["reason"].as_str().expect("a reason");
@@ -159,15 +159,14 @@ fn rfc3339_millis(value: &Value) -> u64 {
 }
 
 #[test]
-fn request_makes_no_ledger_call_for_a_rollout() {
+fn shares_stay_while_the_ledger_is_unavailable() {
     let route = Route::new(1, mostly_well(), mostly_well());
     route.play(2);
-    // Every later call is one of the writes in the background: the caller does not wait for them.
     route.world.set_ledger_unavailable(true);
-    let before = route.world.ledger_operations();
-    let answers = route.play(20);
+    let answers = route.play(90);
     assert!(answers.iter().any(|one| one.first_target == "new/gpt-new"), "the share stays");
-    assert_eq!(route.world.ledger_operations(), before, "an unavailable ledger applies nothing");
+    let share = share_of_canary(&answers);
+    assert!((0.03..0.2).contains(&share), "nothing steps up: {share}");
     route.world.set_ledger_unavailable(false);
     route.play(20);
     let state = route.state();

@@ -40,12 +40,13 @@ impl Batch {
         unit: &RolloutUnit,
         (record, cost): (&Record, Option<u64>),
     ) {
+        // Every request, or the callers' own mistakes at one side would make the shares uneven.
+        self.requests.add(unit.side, 1);
         let Some(observation) = Observation::new(record, unit, cost) else { return };
         let is_known = |name| self.names.contains_key(&(name, unit.side));
         if self.names.len() >= MAX_NAMES && !unit.name.is_some_and(is_known) {
             return;
         }
-        self.requests.add(unit.side, 1);
         self.has_canary_error |= unit.side == Side::Canary && observation.has_failed();
         self.checks.resize(rules.metrics.len(), CheckCounts::default());
         let class = class_of(record.stream, record.tokens.input);
