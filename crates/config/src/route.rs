@@ -36,6 +36,8 @@ pub struct Route {
     pub hedge: Option<Hedge>,
     /// Whether a fallback continues an interrupted stream of plain text.
     pub continues_streams: bool,
+    /// Time over which a target that returns or is new gets its share. `None`: at once.
+    pub warm_up: Option<Duration>,
     /// Rollout of the last target. `None` if its share is fixed.
     pub rollout: Option<RolloutRules>,
 }

@@ -146,7 +146,9 @@ impl Rollout {
     ) -> RolloutReply {
         match operation {
             RolloutOperation::Read { plan } => {
-                let state = stored.clone().unwrap_or_else(|| Self::begin(plan, now));
+                // The first report starts the rollout, and hands its start to the audit log.
+                let unborn = || Self { audited: 1, ..Self::begin(plan, now) };
+                let state = stored.clone().unwrap_or_else(unborn);
                 RolloutReply::State(Box::new(state))
             }
             RolloutOperation::Report { plan, report } => {

@@ -29,6 +29,9 @@ id = "acme"
 keys = ["secret:ACME"]
 "#;
 
+/// Start of every world.
+const START_MS: u64 = 1_767_225_600_000;
+
 /// Isolates with one ledger, and upstreams behind them.
 struct Route {
     world: World,
@@ -168,11 +171,13 @@ fn shares_stay_while_the_ledger_is_unavailable() {
     let share = share_of_canary(&answers);
     assert!((0.03..0.2).contains(&share), "nothing steps up: {share}");
     route.world.set_ledger_unavailable(false);
-    route.play(20);
+    route.play(30);
+    // The counts have waited, and the decision follows from them.
     let state = route.state();
-    let requests = &state["requests"];
-    let counted = requests["control"].as_u64().zip(requests["canary"].as_u64());
-    assert!(counted.is_some_and(|(control, canary)| control + canary > 0), "{state}");
+    let transitions = state["transitions"].as_array().expect("a list");
+    let step = transitions.iter().find(|one| one["action"] == "step").expect("it steps up");
+    assert!(rfc3339_millis(&step["at"]) >= START_MS + 92_000, "{step}");
+    assert!(step["checks"][0]["units"]["control"].as_u64() > Some(700), "{step}");
 }
 
 #[test]

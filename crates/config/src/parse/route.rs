@@ -64,6 +64,10 @@ fn route(
             diagnostics.report(&path.field(field), "a route without a `fallback`", expected);
         }
     }
+    let warm_up = raw.warm_up.as_ref().map(|_| {
+        let default = Duration::from_secs(60);
+        diagnostics.positive_duration(&path.field("warm_up"), raw.warm_up.as_ref(), default)
+    });
     let (targets, sticky) = (targets?, sticky?);
     let rollout = raw.rollout.as_ref().and_then(|rules| {
         let parts = RouteParts { raw, targets: &targets, balance, sticky: &sticky };
@@ -82,6 +86,7 @@ fn route(
         timeouts,
         hedge,
         continues_streams,
+        warm_up,
         rollout,
     })
 }

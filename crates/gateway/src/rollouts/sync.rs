@@ -1,5 +1,7 @@
 //! Calls to the ledger about rollouts, and the audit entries of automatic transitions.
 
+use std::rc::Rc;
+
 use config::Route;
 use ledger::{BookId, LedgerReply, Operation};
 use rollout::{Plan, Report, Rollout, RolloutOperation, RolloutReply, Transition};
@@ -21,13 +23,20 @@ pub(super) fn book_id(route: &str) -> BookId {
 
 /// Reads the share in force. A plan that the ledger does not have yet is reported, which starts its
 /// rollout.
-pub(super) async fn refresh<P: Host>(rollouts: &Rollouts, host: &P, route: &str, plan: &Plan) {
+pub(super) async fn refresh<P: Host>(rollouts: &Rc<Rollouts>, host: &P, route: &str, plan: &Plan) {
     let read = RolloutOperation::Read { plan: plan.clone() };
     let mut reply = call(host, route, read).await;
     if matches!(&reply, Some(RolloutReply::State(state)) if state.in_force(plan).version == 0) {
         reply = call(host, route, empty_report(host, plan, 0)).await;
     }
-    settle(rollouts, host, route, plan, reply).await;
+    let missing = learn(rollouts, host, (route, plan), reply);
+    if missing.is_empty() {
+        return;
+    }
+    // The request that reads the share does not wait for the audit log.
+    let (rollouts, task_host) = (Rc::clone(rollouts), host.clone());
+    let (route, plan) = (route.to_owned(), plan.clone());
+    host.defer(async move { audit(&rollouts, &task_host, (&route, &plan), &missing).await });
 }
 
 /// Takes over the reply to a report.
@@ -43,27 +52,37 @@ pub(crate) async fn confirm<P: Host>(
         return;
     };
     let RolloutOperation::Report { plan, .. } = &**operation else { return };
-    settle(rollouts, host, route, plan, reply.and_then(rollout_reply)).await;
+    let missing = learn(rollouts, host, (route, plan), reply.and_then(rollout_reply));
+    audit(rollouts, host, (route, plan), &missing).await;
 }
 
-/// Takes over a reply, and completes the audit log.
-async fn settle<P: Host>(
+/// Takes over a reply. Returns the automatic transitions that the audit log may lack.
+fn learn<P: Host>(
     rollouts: &Rollouts,
     host: &P,
-    route: &str,
-    plan: &Plan,
+    (route, plan): (&str, &Plan),
     reply: Option<RolloutReply>,
-) {
+) -> Vec<Transition> {
     let in_force = match reply {
         Some(RolloutReply::InForce(in_force)) => in_force,
         Some(RolloutReply::State(state)) => state.in_force(plan),
         Some(RolloutReply::Refused(_)) | None => {
-            return rollouts.failed(route, plan, host.now());
+            rollouts.failed(route, plan, host.now());
+            return Vec::new();
         }
     };
-    let missing = rollouts.learn(route, plan, in_force, host.now());
+    rollouts.learn(route, plan, in_force, host.now())
+}
+
+/// Writes the audit entries of automatic transitions, and acknowledges them.
+async fn audit<P: Host>(
+    rollouts: &Rollouts,
+    host: &P,
+    (route, plan): (&str, &Plan),
+    missing: &[Transition],
+) {
     let Some(last) = missing.last() else { return };
-    for transition in &missing {
+    for transition in missing {
         host.warn(&describe(route, transition));
         let entry = audit_entry(route, transition);
         if entry.store_as(host, &entry_name(route, transition)).await.is_err() {
@@ -72,9 +91,8 @@ async fn settle<P: Host>(
         }
     }
     rollouts.audited(route, last.version);
-    if let Some(RolloutReply::InForce(in_force)) =
-        call(host, route, empty_report(host, plan, last.version)).await
-    {
+    let reply = call(host, route, empty_report(host, plan, last.version)).await;
+    if let Some(RolloutReply::InForce(in_force)) = reply {
         rollouts.learn(route, plan, in_force, host.now());
     }
 }

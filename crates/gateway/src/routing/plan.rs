@@ -21,6 +21,9 @@ pub(crate) trait TargetHealth {
     fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool;
     /// Whether a target's circuit breaker is open or half-open.
     fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool;
+    /// Time since which a target is back from a cool-down, or new. `None` if it was always there.
+    fn warm_since(&self, provider: ProviderIndex, model: &str, now: Timestamp)
+    -> Option<Timestamp>;
     /// The measured load and latency of a target.
     fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad;
 }
@@ -275,10 +278,14 @@ fn choose_target<'a>(
 ) -> Option<&'a Target> {
     let (model, endpoint) = (&request.fields().model, request.endpoint());
     let offers = |target: &Target| config.provider(target.provider).paths.path(endpoint).is_some();
-    let is_available =
-        |target: &Target| health.is_available(target.provider, target_model(target, model), now);
-    let may = |target: &Target| offers(target) && is_available(target);
     let route = matched.route;
+    let is_available = |target: &Target| {
+        let model = target_model(target, model);
+        health.is_available(target.provider, model, now)
+            && admitted_share(route, health.warm_since(target.provider, model, now), now)
+                .is_none_or(|share| warm_up_position(entropy) < share)
+    };
+    let may = |target: &Target| offers(target) && is_available(target);
     let all = &route.targets;
     let better = match route.balance {
         Balance::Weight => None,
@@ -304,6 +311,28 @@ fn choose_target<'a>(
     better.or_else(|| weighted::choose_weighted(all, canary, entropy, offers, is_available))
 }
 
+/// Smallest share of its requests that a returning target gets, as a divisor.
+const MIN_WARM_UP_SHARE_DIVISOR: u64 = 10;
+
+/// The part of its share that a target gets which is back or new since `since`, of 2⁶⁴. `None` if it gets all.
+fn admitted_share(route: &Route, since: Option<Timestamp>, now: Timestamp) -> Option<u64> {
+    let window = u64::try_from(route.warm_up?.as_millis()).unwrap_or(u64::MAX).max(1);
+    let age = u64::try_from(now.since(since?).as_millis()).unwrap_or(u64::MAX);
+    if age >= window {
+        return None;
+    }
+    let share = u128::from(u64::MAX) * u128::from(age) / u128::from(window);
+    let share = u64::try_from(share).unwrap_or(u64::MAX);
+    Some(share.max(u64::MAX / MIN_WARM_UP_SHARE_DIVISOR))
+}
+
+/// Position of a request within the warm-up of any target, spread over the requests of each target. The
+/// same for a sticky name, so that the same callers return first.
+fn warm_up_position(entropy: u64) -> u64 {
+    // The multiplier of Fibonacci hashing: neighboring requests get distant positions.
+    entropy.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 /// Side of the chosen target. `None` without a rollout, or if not every target could have been chosen:
 /// then the shares are not those of the rollout.
 fn side_of(
@@ -317,8 +346,11 @@ fn side_of(
     let percent = matched.canary.filter(|canary| canary.version > 0)?.percent;
     let (model, endpoint) = (&request.fields().model, request.endpoint());
     let may = |target: &Target| {
+        let model = target_model(target, model);
+        let since = health.warm_since(target.provider, model, now);
         config.provider(target.provider).paths.path(endpoint).is_some()
-            && health.is_available(target.provider, target_model(target, model), now)
+            && health.is_available(target.provider, model, now)
+            && admitted_share(matched.route, since, now).is_none()
     };
     let (canary, others) = matched.route.targets.all().split_last()?;
     let is_compared = (1..100).contains(&percent)
@@ -330,10 +362,29 @@ fn side_of(
 
 #[cfg(test)]
 mod tests {
-    use config::Sticky;
+    use std::time::Duration;
+
+    use civil_time::Timestamp;
+    use config::{Config, Sticky};
     use http::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::sticky_name;
+    use super::{admitted_share, sticky_name, warm_up_position};
+
+    #[test]
+    fn returning_target_gets_a_tenth_and_then_its_whole_share() {
+        let document = r#"{"auth":{"required":false},"providers":[{"id":"ollama"}],
+            "routes":[{"id":"r","models":["m"],"warm_up":"60s","targets":[{"provider":"ollama"}]}]}"#;
+        let config = Config::from_json(document, &|_| None).expect("the document is right");
+        let (route, since) = (&config.routes[0], Timestamp::from_millis(1_000_000));
+        let admitted = |seconds| {
+            let share = admitted_share(route, Some(since), since + Duration::from_secs(seconds))?;
+            let step = u64::MAX / 10_000;
+            let count = (0..10_000).filter(|n| warm_up_position(n * step) < share).count();
+            Some(count / 100)
+        };
+        assert_eq!([0, 3, 6, 30, 45].map(admitted), [10, 10, 10, 50, 75].map(Some));
+        assert_eq!((admitted(60), admitted_share(route, None, since)), (None, None));
+    }
 
     #[test]
     fn empty_sticky_name_counts_as_none() {

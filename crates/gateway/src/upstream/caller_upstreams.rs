@@ -51,6 +51,15 @@ impl TargetHealth for CallerUpstreams {
         self.shared.is_open_or_half_open((provider, model), self.caller)
     }
 
+    fn warm_since(
+        &self,
+        provider: ProviderIndex,
+        model: &str,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        self.shared.warm_since((provider, model), now)
+    }
+
     fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {
         self.shared.load(provider, model)
     }

@@ -88,6 +88,11 @@ impl CircuitBreaker {
         self.open_state.is_some()
     }
 
+    /// Whether the breaker is open or half open for all callers.
+    pub(crate) fn is_open_for_everyone(&self) -> bool {
+        self.open_state.is_some_and(|open_state| open_state.only_for.is_none())
+    }
+
     /// Whether the state equals that of a new breaker.
     pub(crate) fn is_default(&self) -> bool {
         self.open_state.is_none() && self.failures.is_empty()
