@@ -108,7 +108,7 @@ fn share_of_canary(answers: &[Answered]) -> f64 {
 #[test]
 fn equal_canary_climbs_and_is_promoted() {
     let route = Route::new(2, mostly_well(), mostly_well());
-    let first = route.play(20);
+    let first = route.play(15);
     assert!((0.03..0.2).contains(&share_of_canary(&first)), "{}", share_of_canary(&first));
     assert!(first.iter().all(|one| one.side.is_some()));
     let state = route.state();

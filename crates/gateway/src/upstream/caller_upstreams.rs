@@ -57,7 +57,7 @@ impl TargetHealth for CallerUpstreams {
         model: &str,
         now: Timestamp,
     ) -> Option<Timestamp> {
-        self.shared.warm_since((provider, model), now)
+        self.shared.warm_since((provider, model), self.caller, now)
     }
 
     fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {

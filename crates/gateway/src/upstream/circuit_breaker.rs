@@ -88,9 +88,9 @@ impl CircuitBreaker {
         self.open_state.is_some()
     }
 
-    /// Whether the breaker is open or half open for all callers.
-    pub(crate) fn is_open_for_everyone(&self) -> bool {
-        self.open_state.is_some_and(|open_state| open_state.only_for.is_none())
+    /// The only caller for whom the breaker is open or half open. `None` if that is everyone or nobody.
+    pub(crate) fn open_only_for(&self) -> Option<CallerTag> {
+        self.open_state.and_then(|open_state| open_state.only_for)
     }
 
     /// Whether the state equals that of a new breaker.

@@ -24,10 +24,18 @@ pub(crate) struct HealthTable {
     loads: Vec<BTreeMap<Box<str>, TargetLoad>>,
     /// Only of targets whose route hedges by latency: for whole answers, and for streams.
     latencies: Vec<BTreeMap<Box<str>, [LatencyHistogram; 2]>>,
-    /// Times at which breakers have closed that were open for everyone.
-    recovered: Vec<BTreeMap<Box<str>, Timestamp>>,
+    /// Closings of open breakers.
+    recovered: Vec<BTreeMap<Box<str>, Recovery>>,
     novelties: Vec<Novelty>,
     probe_count: u64,
+}
+
+/// Closing of an open breaker.
+#[derive(Clone, Copy, Debug)]
+struct Recovery {
+    at: Timestamp,
+    /// The only caller for whom the breaker was open.
+    only_for: Option<CallerTag>,
 }
 
 /// Whether a provider is new in the configuration.
@@ -67,10 +75,11 @@ impl HealthTable {
         self.novelties[at] = Novelty::Unseen;
     }
 
-    /// Time since which a target is back from a cool-down, or new. `None` if it was always there.
+    /// Time since which a target is back from a cool-down for a caller, or new. `None` if it was always there.
     pub(crate) fn warm_since(
         &mut self,
         (provider, model): (ProviderIndex, &str),
+        caller: CallerTag,
         now: Timestamp,
     ) -> Option<Timestamp> {
         let novelty = &mut self.novelties[provider.position()];
@@ -82,7 +91,9 @@ impl HealthTable {
         if let Some(since) = new_since {
             *novelty = Novelty::Since(since);
         }
-        new_since.max(self.recovered[provider.position()].get(model).copied())
+        let recovery = self.recovered[provider.position()].get(model);
+        let concerns = |one: &&Recovery| one.only_for.is_none_or(|only| only == caller);
+        new_since.max(recovery.filter(concerns).map(|one| one.at))
     }
 
     /// Whether a call would be permitted now.
@@ -183,7 +194,7 @@ impl HealthTable {
     ) {
         let breakers = &mut self.breakers[provider.position()];
         if let Some(breaker) = breakers.get_mut(model) {
-            let was_open = breaker.is_open_for_everyone();
+            let (was_open, only_for) = (breaker.is_open(), breaker.open_only_for());
             breaker.record(caller, signal, now, entropy, health);
             let has_recovered = was_open && !breaker.is_open();
             if breaker.is_default() {
@@ -191,8 +202,8 @@ impl HealthTable {
             }
             if has_recovered {
                 let recovered = &mut self.recovered[provider.position()];
-                make_room(recovered, |since| *since);
-                recovered.insert(model.into(), now);
+                make_room(recovered, |one| one.at);
+                recovered.insert(model.into(), Recovery { at: now, only_for });
             }
             return;
         }
@@ -279,22 +290,37 @@ mod tests {
     fn target_is_warm_since_its_breaker_closed_or_its_provider_was_added() {
         let mut health = HealthTable::new(1);
         let target = (provider(), "a");
-        assert_eq!(health.warm_since(target, NOW), None);
+        assert_eq!(health.warm_since(target, ANYONE, NOW), None);
         fail(&mut health, "a", NOW);
         fail(&mut health, "a", NOW);
         let later = NOW + HEALTH.cool_down;
-        assert_eq!(health.warm_since(target, later), None, "it cools down");
+        assert_eq!(health.warm_since(target, ANYONE, later), None, "it cools down");
         let probe = health.acquire(target, ANYONE, later, HEALTH.cool_down).expect("it is over");
         health.record(target, ANYONE, (probe, Signal::Success), later, 0, &HEALTH);
-        assert_eq!(health.warm_since(target, later + HEALTH.window), Some(later));
-        assert_eq!(health.warm_since((provider(), "b"), later), None);
+        assert_eq!(health.warm_since(target, ANYONE, later + HEALTH.window), Some(later));
+        assert_eq!(health.warm_since((provider(), "b"), ANYONE, later), None);
         let mut other = HealthTable::new(1);
         other.copy_breakers(0, &health, 0);
-        assert_eq!(other.warm_since(target, later), Some(later));
+        assert_eq!(other.warm_since(target, ANYONE, later), Some(later));
         other.mark_new(0);
         let seen = later + HEALTH.window;
-        assert_eq!(other.warm_since((provider(), "b"), seen), Some(seen));
-        assert_eq!(other.warm_since((provider(), "b"), seen + HEALTH.window), Some(seen));
+        assert_eq!(other.warm_since((provider(), "b"), ANYONE, seen), Some(seen));
+        assert_eq!(other.warm_since((provider(), "b"), ANYONE, seen + HEALTH.window), Some(seen));
+    }
+
+    #[test]
+    fn target_that_cooled_down_for_one_caller_is_warm_for_it_alone() {
+        let mut health = HealthTable::new(1);
+        let (target, one) = ((provider(), "a"), CallerTag::new(Some("one")));
+        for _ in 0..2 {
+            let failure = (Permit::default(), Signal::Failure);
+            health.record(target, one, failure, NOW, 0, &HEALTH);
+        }
+        let later = NOW + HEALTH.cool_down;
+        let probe = health.acquire(target, one, later, HEALTH.cool_down).expect("it is over");
+        health.record(target, one, (probe, Signal::Success), later, 0, &HEALTH);
+        assert_eq!(health.warm_since(target, one, later), Some(later));
+        assert_eq!(health.warm_since(target, CallerTag::new(Some("other")), later), None);
     }
 
     #[test]

@@ -132,13 +132,14 @@ impl Upstreams {
         self.health.borrow().is_open_or_half_open(target, caller)
     }
 
-    /// Time since which a target is back from a cool-down, or new. `None` if it was always there.
+    /// Time since which a target is back from a cool-down for a caller, or new. `None` if it was always there.
     pub(crate) fn warm_since(
         &self,
         target: (ProviderIndex, &str),
+        caller: CallerTag,
         now: Timestamp,
     ) -> Option<Timestamp> {
-        self.health.borrow_mut().warm_since(target, now)
+        self.health.borrow_mut().warm_since(target, caller, now)
     }
 
     /// Acquires a permit to call a target for a route. The error holds the time of the next

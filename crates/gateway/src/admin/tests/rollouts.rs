@@ -114,6 +114,7 @@ fn command_changes_the_share_and_is_audited() {
         assert_eq!(after.status, 200, "{command}: {}", after.body);
         assert_eq!((&after.body["weight"], &after.body["phase"]), (&json!(weight), &json!(phase)));
     }
+    fixture.fake.run_deferred();
     let entries = audit(&fixture);
     let actions: Vec<&str> = entries.iter().filter_map(|one| one["action"].as_str()).collect();
     // The start is the gateway's own: the rollout began with the first command.
