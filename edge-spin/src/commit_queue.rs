@@ -149,7 +149,8 @@ fn is_deferrable(operation: &Operation) -> bool {
         | Operation::Exchange { .. }
         | Operation::Read { .. }
         | Operation::ReadUsage
-        | Operation::ReadRegister { .. } => false,
+        | Operation::ReadRegister { .. }
+        | Operation::Rollout(_) => false,
     }
 }
 

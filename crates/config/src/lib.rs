@@ -27,12 +27,14 @@ mod price;
 mod problem;
 mod provider;
 mod raw;
+mod rollout;
 mod route;
 mod server;
 mod storage;
 #[cfg(all(test, feature = "author"))]
 mod tests;
 
+pub use self::rollout::{Metric, RolloutRules};
 pub use auth::{Auth, Issuer, IssuerKeys, KeySource, Operator, Role, TokenGroups, UnknownSubjects};
 pub use cache::{Cache, CacheScope};
 pub use consumer::{Consumer, Group};

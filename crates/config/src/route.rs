@@ -8,6 +8,7 @@ use protocol::request::{Options, SamplingPolicy, UnknownPolicy};
 
 use super::index::ProviderIndex;
 use super::model_index::ModelPattern;
+use super::rollout::RolloutRules;
 
 /// `[[routes]]`
 #[derive(Debug)]
@@ -40,6 +41,10 @@ pub struct Route {
     pub hedge: Option<Hedge>,
     /// Whether a fallback continues an interrupted stream of plain text.
     pub continues_streams: bool,
+    /// Time over which a target that returns or is new gets its share. `None`: at once.
+    pub warm_up: Option<Duration>,
+    /// Rollout of the last target. `None` if its share is fixed.
+    pub rollout: Option<RolloutRules>,
 }
 
 /// Losses that a translation into a target's protocol may have.

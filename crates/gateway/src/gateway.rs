@@ -17,6 +17,7 @@ use crate::history::load::ConversationStore;
 use crate::host::recent_writes::RecentWrites;
 use crate::limits::local_state::LimiterState;
 use crate::request::body_budget::BodyBudget;
+use crate::rollouts::Rollouts;
 use crate::telemetry::otlp::exporter::OtlpExporter;
 use crate::telemetry::record_sinks::RecordSinks;
 use crate::telemetry::usage::aggregator::UsageAggregator;
@@ -37,15 +38,19 @@ pub struct Gateway {
     recent_writes: Rc<RecentWrites>,
     single_flight: Rc<SingleFlight>,
     body_budget: Rc<BodyBudget>,
+    rollouts: Rc<Rollouts>,
 }
 
 impl Gateway {
     /// Opens a gateway with a configuration and nothing in its caches.
     pub fn new(config: Config, secrets: GatewaySecrets) -> Rc<Self> {
+        let rollouts: Rc<Rollouts> = Rc::default();
+        let aggregator = UsageAggregator::new(cardinality_limits(&config), Rc::clone(&rollouts));
         Rc::new(Self {
             jwt_authenticator: JwtAuthenticator::new(&config),
             upstreams: Rc::new(Upstreams::new(&config)),
-            usage_aggregator: Rc::new(UsageAggregator::new(cardinality_limits(&config))),
+            usage_aggregator: Rc::new(aggregator),
+            rollouts,
             config: Rc::new(config),
             secrets,
             key_cache: KeyCache::default(),
@@ -59,7 +64,7 @@ impl Gateway {
     }
 
     /// Opens a gateway with another configuration and keeps the state of this one: health of
-    /// providers, budgets, and usage totals. Cached keys and tokens are dropped, because they name
+    /// providers, budgets, rollouts, and usage totals. Cached keys and tokens are dropped, because they name
     /// the old configuration's routes.
     pub(crate) fn with_config(&self, config: Config, secrets: GatewaySecrets) -> Rc<Self> {
         self.usage_aggregator.set_cardinality(cardinality_limits(&config));
@@ -76,6 +81,7 @@ impl Gateway {
             recent_writes: Rc::clone(&self.recent_writes),
             single_flight: Rc::clone(&self.single_flight),
             body_budget: Rc::clone(&self.body_budget),
+            rollouts: Rc::clone(&self.rollouts),
         })
     }
 
@@ -102,7 +108,7 @@ impl Gateway {
     /// Receivers of finished records.
     pub(crate) fn record_sinks(&self) -> RecordSinks {
         let (usage, exporter) = (Rc::clone(&self.usage_aggregator), Rc::clone(&self.otlp_exporter));
-        RecordSinks::new(Rc::clone(&self.config), usage, exporter)
+        RecordSinks::new(Rc::clone(&self.config), usage, exporter, Rc::clone(&self.rollouts))
     }
 
     pub(crate) fn authenticator(&self) -> Authenticator<'_> {
@@ -142,6 +148,11 @@ impl Gateway {
     /// State of the upstreams.
     pub(crate) fn upstreams(&self) -> &Rc<Upstreams> {
         &self.upstreams
+    }
+
+    /// Rollouts as this isolate knows them.
+    pub(crate) fn rollouts(&self) -> &Rc<Rollouts> {
+        &self.rollouts
     }
 
     /// Bytes of request bodies in flight.

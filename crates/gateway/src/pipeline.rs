@@ -26,7 +26,8 @@ use crate::request::read_body::{self, BodyBounds};
 use crate::request::request_id;
 use crate::response::recorder::Retention;
 use crate::response::{self, Reply, ServedAnswer, models};
-use crate::routing::plan::{MatchedRoute, TargetPlan};
+use crate::routing::matched_route::MatchedRoute;
+use crate::routing::plan::TargetPlan;
 use crate::stored_response;
 use crate::telemetry::otlp::TraceContext;
 use crate::telemetry::request_scope::RequestScope;
@@ -160,6 +161,8 @@ pub(crate) async fn run<P: Host>(
     }
     let (request, conversation) = (request, conversation.map(Box::new));
 
+    // Without a call, unless the isolate is new or was idle.
+    let matched = matched.with_canary(gateway.rollouts().share(host, matched.route).await);
     let upstreams = CallerUpstreams::new(gateway.upstreams(), caller.authenticated_id());
     let now_and_entropy = (host.now(), host.entropy());
     let plan = TargetPlan::select(
@@ -216,6 +219,9 @@ pub(crate) async fn run<P: Host>(
     scope.limited_by(limit);
     let Admitted { plan, reservation } = admitted?;
     scope.reserved(reservation);
+    // A cached answer, or a fallback by a limit, is no comparison.
+    let rollout_unit = plan.rollout_unit().cloned().filter(|_| charged_hit.is_none());
+    scope.update(|record| record.rollout = rollout_unit);
     if let Some(hit) = charged_hit {
         let first = &plan.targets()[0];
         if hit.target == first.label() {

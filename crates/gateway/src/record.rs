@@ -4,7 +4,8 @@
 use civil_time::Timestamp;
 use config::ModelPrice;
 use openai::{TokenSource, Tokens};
-use serde::Serialize;
+use rollout::Side;
+use serde::{Serialize, Serializer};
 
 /// The operation of a request for the list of models.
 pub(crate) const MODELS_OPERATION: &str = "models";
@@ -45,6 +46,9 @@ pub struct Record {
     /// The first target, if it was cooling down and another one was called instead.
     #[serde(rename = "rested")]
     pub cooling_down_target: Option<String>,
+    /// Side of the route's rollout on which the request counts.
+    #[serde(rename = "side", skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutUnit>,
     /// Every call to an upstream, in order.
     pub attempts: Vec<Attempt>,
     /// The HTTP status of the response; `None` if the caller hung up before it.
@@ -77,6 +81,9 @@ pub struct Record {
     /// Paths of the request that a translation left out without a change of the meaning.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shed: Vec<String>,
+    /// Whether the answer ended at its maximum length.
+    #[serde(skip)]
+    pub is_cut: bool,
     /// Tokens spent.
     pub tokens: Tokens,
     /// Cost by the configuration's prices; `None` if no price is known, which counts as zero.
@@ -106,6 +113,25 @@ pub struct GuardRecord {
     pub label: String,
     /// Risk level.
     pub level: &'static str,
+}
+
+/// Side of a rollout on which a request counts. The record shows only the side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutUnit {
+    /// Side of the chosen target.
+    pub side: Side,
+    /// `provider/model` of the chosen target. The answer of another one belongs to neither side.
+    pub target: String,
+    /// Version of the rollout's state under which the target was chosen.
+    pub version: u64,
+    /// Hash of the name whose requests count once. `None` if the request counts by itself.
+    pub name: Option<u64>,
+}
+
+impl Serialize for RolloutUnit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.side.serialize(serializer)
+    }
 }
 
 /// Findings of guards, for the record.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use civil_time::Timestamp;
+use rollout::{Rollout, RolloutOperation, RolloutReply};
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
@@ -43,12 +44,15 @@ enum BookRow {
         totals: UsageTotals,
     },
     Register(Register),
+    Rollout(Box<Rollout>),
 }
 
 /// Prefix of usage rows: no account's name starts with it.
 const USAGE_PREFIX: &str = "#";
 /// Prefix of registers: no account's name starts with it.
 const REGISTER_PREFIX: &str = "=";
+/// Name of the rollout's row: no account has it.
+const ROLLOUT_ROW: &str = "~";
 
 impl Book {
     /// Opens a book from its stored rows. An unreadable row is an error, since dropping it would
@@ -154,6 +158,7 @@ impl Book {
             Operation::ReadRegister { register } => {
                 LedgerReply::Register(self.read_register(register))
             }
+            Operation::Rollout(operation) => LedgerReply::Rollout(self.roll_out(now, operation)),
         }
     }
 
@@ -162,7 +167,7 @@ impl Book {
         let due = |row: &BookRow| match row {
             BookRow::Account(account) => account.next_change(),
             BookRow::Usage { until, .. } => Some(*until),
-            BookRow::Register(_) => None,
+            BookRow::Register(_) | BookRow::Rollout(_) => None,
         };
         self.rows.values().filter_map(due).min()
     }
@@ -173,7 +178,7 @@ impl Book {
         let end = |row: &BookRow| match row {
             BookRow::Account(account) => account.ends_at(),
             BookRow::Usage { until, .. } => Some(*until),
-            BookRow::Register(_) => None,
+            BookRow::Register(_) | BookRow::Rollout(_) => None,
         };
         self.rows.values().map(end).try_fold(Timestamp::default(), |last, end| Some(last.max(end?)))
     }
@@ -192,7 +197,7 @@ impl Book {
                 }
                 BookRow::Usage { until, .. } if *until > now => return true,
                 BookRow::Usage { .. } => false,
-                BookRow::Register(_) => return true,
+                BookRow::Register(_) | BookRow::Rollout(_) => return true,
             };
             touched.insert(name.clone());
             keep
@@ -271,7 +276,7 @@ impl Book {
             .rows
             .entry(name.to_owned())
             .or_insert_with(|| BookRow::Account(Account::new(window)));
-        if let BookRow::Usage { .. } | BookRow::Register(_) = row {
+        if let BookRow::Usage { .. } | BookRow::Register(_) | BookRow::Rollout(_) = row {
             *row = BookRow::Account(Account::new(window));
         }
         let BookRow::Account(account) = row else {
@@ -305,7 +310,7 @@ impl Book {
                 *totals += &row.totals;
                 *until = row.until.max(*until);
             }
-            Some(BookRow::Account(_) | BookRow::Register(_)) | None => {
+            Some(BookRow::Account(_) | BookRow::Register(_) | BookRow::Rollout(_)) | None => {
                 let fresh = BookRow::Usage { until: row.until, totals: row.totals.clone() };
                 self.rows.insert(name.clone(), fresh);
             }
@@ -328,8 +333,23 @@ impl Book {
     fn read_register(&self, name: &str) -> Register {
         match self.rows.get(&format!("{REGISTER_PREFIX}{name}")) {
             Some(BookRow::Register(register)) => register.clone(),
-            Some(BookRow::Account(_) | BookRow::Usage { .. }) | None => Register::default(),
+            Some(BookRow::Account(_) | BookRow::Usage { .. } | BookRow::Rollout(_)) | None => {
+                Register::default()
+            }
         }
+    }
+
+    fn roll_out(&mut self, now: Timestamp, operation: &RolloutOperation) -> RolloutReply {
+        let mut state = match self.rows.remove(ROLLOUT_ROW) {
+            Some(BookRow::Rollout(state)) => Some(*state),
+            Some(BookRow::Account(_) | BookRow::Usage { .. } | BookRow::Register(_)) | None => None,
+        };
+        let reply = Rollout::apply(&mut state, now, operation);
+        if let Some(state) = state {
+            self.rows.insert(ROLLOUT_ROW.to_owned(), BookRow::Rollout(Box::new(state)));
+        }
+        self.dirty.insert(ROLLOUT_ROW.to_owned());
+        reply
     }
 
     fn usage_rows(&self) -> Vec<UsageRow> {
@@ -338,7 +358,7 @@ impl Book {
                 let key = name.strip_prefix(USAGE_PREFIX)?.to_owned();
                 Some(UsageRow { key, until: *until, totals: totals.clone() })
             }
-            BookRow::Account(_) | BookRow::Register(_) => None,
+            BookRow::Account(_) | BookRow::Register(_) | BookRow::Rollout(_) => None,
         };
         self.rows.iter().filter_map(read).collect()
     }

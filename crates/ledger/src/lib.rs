@@ -13,6 +13,7 @@
 //!   A repeated settlement changes nothing.
 //! - Leases are debited when they are granted; their sum is never above the maximum.
 //! - A reservation or lease that is not settled returns when it expires.
+//! - A rollout is a row of its book like any other; its rules are those of the `rollout` crate.
 //! - Of all writers that replace the same text of a register, exactly one succeeds.
 
 #![warn(missing_docs)]

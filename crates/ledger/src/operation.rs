@@ -1,6 +1,7 @@
 //! Operations of the ledger and their replies.
 
 use civil_time::Timestamp;
+use rollout::{RolloutOperation, RolloutReply};
 use serde::{Deserialize, Serialize};
 
 use super::cardinality::CardinalityLimits;
@@ -123,6 +124,28 @@ pub enum Operation {
         /// Name of the register.
         register: String,
     },
+    /// Changes or reads the rollout of the book, which has only one.
+    Rollout(Box<RolloutOperation>),
+}
+
+impl Operation {
+    /// Whether the operation changes nothing.
+    pub fn is_read_only(&self) -> bool {
+        match self {
+            Self::Read { .. } | Self::ReadUsage | Self::ReadRegister { .. } => true,
+            Self::Rollout(operation) => match **operation {
+                RolloutOperation::Read { .. } => true,
+                RolloutOperation::Report { .. } | RolloutOperation::Command { .. } => false,
+            },
+            Self::Reserve { .. }
+            | Self::Settle { .. }
+            | Self::Report { .. }
+            | Self::Correct { .. }
+            | Self::Adjust { .. }
+            | Self::AddUsage { .. }
+            | Self::Exchange { .. } => false,
+        }
+    }
 }
 
 /// One account's part of a reservation.
@@ -203,6 +226,8 @@ pub enum LedgerReply {
     Usage(Vec<UsageRow>),
     /// The current register.
     Register(Register),
+    /// Reply of the rollout.
+    Rollout(RolloutReply),
 }
 
 /// A short text that is replaced only by a writer that names its current number.

@@ -27,6 +27,8 @@ pub struct Chunk {
     pub choices: ChoiceSet,
     /// Choices that finish with the chunk.
     pub finished_choices: ChoiceSet,
+    /// A choice ends at its maximum length.
+    pub is_cut: bool,
     /// Usage reported by the provider.
     pub usage: Option<Usage>,
     /// The chunk is an error object, or reports a failure in one of its choices.
@@ -111,6 +113,7 @@ impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
             text_size: choices.text_size,
             choices: choices.choices,
             finished_choices: choices.finished_choices,
+            is_cut: choices.is_cut,
             usage: Usage::merge_options(usage, choices.usage),
             is_error: has_error || choices.has_failed,
         })
@@ -160,6 +163,10 @@ mod tests {
         assert_chunk(
             r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
             Chunk { finished_choices: ChoiceSet::single(0), ..plain() },
+        );
+        assert_chunk(
+            r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#,
+            Chunk { finished_choices: ChoiceSet::single(0), is_cut: true, ..plain() },
         );
         let usage = Some(Usage { input: 3, output: 2, ..Usage::default() });
         let usage = Chunk { usage, ..Chunk::default() };

@@ -6,7 +6,7 @@ use openai::{
 use serde_json::value::RawValue;
 
 use crate::members::{pick, pick_in, text};
-use crate::model::{Answer, ArgumentsText, PartKind, Protocol};
+use crate::model::{Answer, ArgumentsText, EndReason, PartKind, Protocol};
 
 /// Summarizes one whole event of a stream.
 pub fn summarize_event(protocol: Protocol, event: &[u8]) -> EventSummary {
@@ -52,6 +52,9 @@ fn messages_event(name: Option<&[u8]>, data: &str) -> EventSummary {
             let [reason] = pick_in(delta, ["stop_reason"]);
             let usage = parse_usage(usage);
             let mut chunk = Chunk { usage, choices: ChoiceSet::single(0), ..Chunk::default() };
+            let end = text(reason);
+            chunk.is_cut =
+                matches!(end.as_deref(), Some("max_tokens" | "model_context_window_exceeded"));
             if reason.is_some() {
                 chunk.finished_choices = ChoiceSet::single(0);
             }
@@ -91,8 +94,10 @@ fn responses_event(name: Option<&[u8]>, data: &str) -> EventSummary {
     let kind = kind.as_deref().or_else(|| str::from_utf8(name?).ok()).unwrap_or_default();
     match kind {
         "response.completed" | "response.incomplete" => {
-            let [usage] = pick_in(response, ["usage"]);
+            let [usage, details] = pick_in(response, ["usage", "incomplete_details"]);
+            let [reason] = pick_in(details, ["reason"]);
             EventSummary::Last(Chunk {
+                is_cut: text(reason).as_deref() == Some("max_output_tokens"),
                 has_content: true,
                 usage: parse_usage(usage),
                 choices: ChoiceSet::single(0),
@@ -142,7 +147,11 @@ pub fn summarize_answer(protocol: Protocol, body: &[u8]) -> Result<AnswerSummary
         reasoning: usage.reasoning,
         lacks_input: false,
     });
-    Ok(AnswerSummary { usage, text_size: text_size(&answer) })
+    let is_cut = answer
+        .choices
+        .iter()
+        .any(|choice| matches!(choice.end, EndReason::Length | EndReason::Window));
+    Ok(AnswerSummary { usage, text_size: text_size(&answer), is_cut })
 }
 
 /// Size of all texts of an answer.
@@ -234,6 +243,41 @@ mod tests {
         assert_eq!(contents, [false, false, true, false, true, true]);
         assert_eq!((tokens, is_done), ((5, 2), false));
         assert_eq!(text, TextSize { narrow: 2, wide: 0 });
+    }
+
+    #[test]
+    fn answer_that_ends_at_its_maximum_length_is_recognized() {
+        for (protocol, reason, is_cut) in [
+            (Messages, "max_tokens", true),
+            (Messages, "end_turn", false),
+            (Responses, "max_output_tokens", true),
+            (Responses, "content_filter", false),
+        ] {
+            let (event, whole) = match protocol {
+                Messages => (
+                    format!(r#"{{"type":"message_delta","delta":{{"stop_reason":"{reason}"}}}}"#),
+                    format!(
+                        r#"{{"type":"message","id":"m","role":"assistant","model":"c","content":[{{"type":"text","text":"x"}}],"stop_reason":"{reason}"}}"#
+                    ),
+                ),
+                _ => {
+                    let response = format!(
+                        r#"{{"id":"r","object":"response","model":"m","status":"incomplete","incomplete_details":{{"reason":"{reason}"}},"output":[{{"type":"message","role":"assistant","content":[{{"type":"output_text","text":"x"}}]}}]}}"#
+                    );
+                    let event =
+                        format!(r#"{{"type":"response.incomplete","response":{response}}}"#);
+                    (event, response)
+                }
+            };
+            match summarize_event(protocol, format!("data: {event}\n\n").as_bytes()) {
+                EventSummary::Chunk(chunk) | EventSummary::Last(chunk) => {
+                    assert_eq!(chunk.is_cut, is_cut, "{reason}");
+                }
+                other => panic!("{reason}: {other:?}"),
+            }
+            let summary = summarize_answer(protocol, whole.as_bytes()).expect("an answer");
+            assert_eq!(summary.is_cut, is_cut, "{reason}");
+        }
     }
 
     #[test]

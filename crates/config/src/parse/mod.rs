@@ -21,6 +21,7 @@ mod permission;
 mod price;
 mod provider;
 mod provider_hint;
+mod rollout;
 mod route;
 mod server;
 mod storage;
@@ -85,6 +86,10 @@ pub(super) fn parse_document(
     let limits =
         limit::limits(diagnostics, &root.field("limits"), &raw.limits, &routes, has_prices);
     let prices = price::prices(diagnostics, &root.field("prices"), &raw.prices, &providers);
+    let has_consumers = auth.required || !raw.consumers.is_empty() || !auth.issuers.is_empty();
+    let needs =
+        rollout::DocumentParts { prices: &prices, has_consumers, consumers: raw.consumers.len() };
+    rollout::check_document(diagnostics, &root.field("routes"), &read_routes, &needs);
     let guards = guard::guards(diagnostics, &root.field("guards"), raw, &providers, &routes);
     let cache = raw.cache.as_ref();
     let cache =

@@ -14,6 +14,7 @@ use super::super::route::{
 use super::diagnostics::{Diagnostics, as_share, quoted};
 use super::doc_path::DocPath;
 use super::ids::IdIndex;
+use super::rollout::{self, RouteParts};
 use super::translation::{check_listed, translation};
 
 const MAX_RETRIES: u32 = 10;
@@ -66,12 +67,21 @@ fn route(
             diagnostics.report(&path.field(field), "a route without a `fallback`", expected);
         }
     }
+    let warm_up = raw.warm_up.as_ref().map(|_| {
+        let default = Duration::from_secs(60);
+        diagnostics.positive_duration(&path.field("warm_up"), raw.warm_up.as_ref(), default)
+    });
+    let (targets, sticky) = (targets?, sticky?);
+    let rollout = raw.rollout.as_ref().and_then(|rules| {
+        let parts = RouteParts { raw, targets: &targets, balance, sticky: &sticky };
+        rollout::rollout(diagnostics, &path.field("rollout"), rules, &parts)
+    });
     Some(Route {
         id: raw.id.clone(),
         models,
-        targets: targets?,
+        targets,
         balance,
-        sticky: sticky?,
+        sticky,
         fallback,
         fallback_on,
         retries,
@@ -81,6 +91,8 @@ fn route(
         listed: raw.listed.clone(),
         hedge,
         continues_streams,
+        warm_up,
+        rollout,
     })
 }
 

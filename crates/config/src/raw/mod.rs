@@ -12,11 +12,13 @@ mod observe;
 mod permission;
 mod price;
 mod provider;
+mod rollout;
 mod route;
 mod server;
 mod storage;
 mod units;
 
+pub(super) use self::rollout::{ON_UNDECIDED, Rollout, RolloutCheck};
 pub(super) use admin::{Admin, Operator, ROLES};
 pub(super) use cache::{Cache, History, SCOPES};
 pub(super) use consumer::{Consumer, Group};

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::rollout::Rollout;
 use super::{Size, Span, units};
 
 /// Allowed items of `fallback_on`.
@@ -60,6 +61,12 @@ pub(crate) struct Route {
     /// Whether a fallback continues an interrupted stream of plain text. Default: false.
     #[serde(rename = "continue")]
     pub(crate) continues_streams: Option<bool>,
+    /// Time over which a target that returns from a cool-down, or whose provider is new, gets its share back,
+    /// beginning with a tenth. Default: at once.
+    pub(crate) warm_up: Option<Span>,
+    /// Rollout: the share of the last target grows step by step while the evidence allows it, and returns to
+    /// zero when it is worse. Default: off.
+    pub(crate) rollout: Option<Rollout>,
 }
 
 /// Losses that a translation into a target's protocol may have.

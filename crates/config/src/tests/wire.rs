@@ -231,23 +231,22 @@ fn azure_url_with_api_version_is_a_deployment() {
 
 #[test]
 fn url_of_a_count_is_below_its_endpoint() {
-    for (fields, messages, responses) in [
+    for (fields, protocol, expected) in [
+        ("id = \"anthropic\"", Protocol::Chat, None),
         (
             "id = \"anthropic\"",
+            Protocol::Messages,
             Some("https://api.anthropic.com/v1/messages/count_tokens"),
-            Some("https://api.anthropic.com/v1/responses/input_tokens"),
         ),
         (
             "id = \"azure\"\nbase_url = \"https://n.openai.azure.com\"\napi_version = \"2024-10-21\"",
-            None,
+            Protocol::Responses,
             Some("https://n.openai.azure.com/openai/responses/input_tokens?api-version=2024-10-21"),
         ),
     ] {
         let provider = provider(&format!("{fields}\nkeys = [\"secret:A\"]"));
-        let url = |protocol| provider.count_url(protocol, "m").map(|url| url.to_string());
-        assert_eq!(url(Protocol::Chat), None);
-        assert_eq!(url(Protocol::Messages).as_deref(), messages, "{fields}");
-        assert_eq!(url(Protocol::Responses).as_deref(), responses, "{fields}");
+        let url = provider.count_url(protocol, "m").map(|url| url.to_string());
+        assert_eq!(url.as_deref(), expected, "{fields}");
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) async fn put<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let head = VersionStore(request.host).head().await.map_err(head_unavailable)?;
     // A dry run needs no `If-Match`.
     if !dry_run || request.if_match.is_some() {
-        check_if_match(request.if_match, &head)?;
+        check_if_match(request, &head)?;
     }
     let text = str::from_utf8(&request.body);
     let text = text.map_err(|_| AdminError::invalid_json("The document must be UTF-8."))?;
@@ -81,7 +81,7 @@ pub(super) async fn restore<P: Host>(request: &AdminRequest<'_, P>) -> AdminResu
     let reloading_gateway = require_reloading_gateway(request)?;
     let versions = VersionStore(request.host);
     let head = versions.head().await.map_err(head_unavailable)?;
-    check_if_match(request.if_match, &head)?;
+    check_if_match(request, &head)?;
     let info = find_version(request, &head).await?;
     let document = load_document(&versions, &info).await?;
     let source = format!("restored from {}", info.version);
@@ -97,7 +97,7 @@ pub(super) async fn follow<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     let note = parse_note(&request.parse_query(&["note"])?)?;
     let reloading_gateway = require_reloading_gateway(request)?;
     let head = VersionStore(request.host).head().await.map_err(head_unavailable)?;
-    check_if_match(request.if_match, &head)?;
+    check_if_match(request, &head)?;
     let document = request.host.document().await?;
     let action = "config.follow";
     let new_version =
@@ -278,20 +278,12 @@ async fn finish_publishing<P: Host>(
     reloading_gateway.note_published(info.version);
 }
 
-/// Refuses a request whose `If-Match` is not the version in force. A `W/` is ignored: a proxy that
-/// compresses a response adds it, and the document is the same.
-fn check_if_match(if_match: Option<&str>, head: &VersionInfo) -> Result<(), AdminError> {
-    let Some(if_match) = if_match else {
-        let message = "The header If-Match is missing: send the ETag of the document to replace.";
-        let status = StatusCode::PRECONDITION_REQUIRED;
-        return Err(AdminError::new(status, "precondition_required", message));
-    };
-    let tag = head.etag();
-    let fits = |one: &str| {
-        let one = one.trim();
-        one == "*" || one.strip_prefix("W/").unwrap_or(one).trim_matches('"') == tag
-    };
-    if if_match.split(',').any(fits) { Ok(()) } else { Err(conflict_error(head)) }
+/// Refuses a request whose `If-Match` is not the version in force.
+fn check_if_match<P: Host>(
+    request: &AdminRequest<'_, P>,
+    head: &VersionInfo,
+) -> Result<(), AdminError> {
+    if request.if_match_fits(&head.etag())? { Ok(()) } else { Err(conflict_error(head)) }
 }
 
 /// Another version is in force than `If-Match` names.

@@ -78,7 +78,8 @@ pub(super) async fn acquire(
             LedgerReply::Done
             | LedgerReply::Balances(_)
             | LedgerReply::Usage(_)
-            | LedgerReply::Register(_),
+            | LedgerReply::Register(_)
+            | LedgerReply::Rollout(_),
         )
         | Err(_) => Err(AdminError::ledger_unavailable()),
     }

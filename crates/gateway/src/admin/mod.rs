@@ -22,6 +22,7 @@ mod pagination;
 mod query;
 mod request_body;
 mod response;
+mod rollout;
 mod router;
 #[cfg(test)]
 mod tests;
@@ -34,9 +35,9 @@ use std::net::IpAddr;
 use ::config::Config;
 use auth::AuthenticatedOperator;
 use bytes::Bytes;
-use http::Method;
 use http::header::IF_MATCH;
 use http::request::Parts;
+use http::{Method, StatusCode};
 use query::Query;
 use response::{AdminError, AdminResult};
 use router::Action;
@@ -51,6 +52,7 @@ use crate::host::recent_writes::RecentWrites;
 use crate::live_config::ReloadingGateway;
 use crate::request::client_ip;
 use crate::request::{read_body, request_id};
+use crate::rollouts::Rollouts;
 
 /// Path prefix of the admin API.
 pub(crate) const PREFIX: &str = "/admin/v1/";
@@ -69,6 +71,8 @@ struct AdminContext<'a> {
     pub reloading_gateway: Option<&'a ReloadingGateway>,
     /// This isolate's recent writes, which the store may not show yet.
     pub recent_writes: &'a RecentWrites,
+    /// Rollouts as this isolate knows them.
+    pub rollouts: &'a Rollouts,
     /// IP address of the operator.
     pub client_ip: Option<IpAddr>,
 }
@@ -100,6 +104,7 @@ pub(crate) async fn handle<P: Host>(
         key_cache: gateway.key_cache(),
         reloading_gateway,
         recent_writes: gateway.recent_writes(),
+        rollouts: gateway.rollouts(),
         client_ip: address,
     };
     handle_request(context, &host, http::Request::from_parts(parts, body)).await
@@ -143,7 +148,7 @@ async fn dispatch<P: Host>(
     // Before routing: an unauthenticated client must not learn which paths exist.
     let operator = AuthenticatedOperator::authenticate(context, &parts.headers)?;
     if parts.uri.path() == crate::telemetry::metrics::PATH {
-        return metrics::get(host, context.reloading_gateway, parts).await;
+        return metrics::get(host, context, parts).await;
     }
     let (route, arguments) = router::match_route(&parts.method, parts.uri.path())?;
     operator.require_role(route.role)?;
@@ -202,12 +207,29 @@ async fn dispatch<P: Host>(
         Action::ReadWords => word_lists::get(&request).await,
         Action::PutWords => word_lists::put(&request).await,
         Action::DeleteWords => word_lists::delete(&request).await,
+        Action::ReadRollout => rollout::get(&request).await,
+        Action::ChangeRollout => rollout::change(&request).await,
     }
 }
 
 impl<'a, P: Host> AdminRequest<'a, P> {
     fn key_store(&self) -> KeyStore<'a, P> {
         KeyStore::new(self.host, self.context.key_cache)
+    }
+
+    /// Whether `If-Match` names this tag. A `W/` is ignored: a proxy that compresses a response adds it, and
+    /// the content is the same.
+    fn if_match_fits(&self, tag: &str) -> Result<bool, AdminError> {
+        let Some(if_match) = self.if_match else {
+            let message = "The header If-Match is missing: send the ETag of the state to replace.";
+            let status = StatusCode::PRECONDITION_REQUIRED;
+            return Err(AdminError::new(status, "precondition_required", message));
+        };
+        let fits = |one: &str| {
+            let one = one.trim();
+            one == "*" || one.strip_prefix("W/").unwrap_or(one).trim_matches('"') == tag
+        };
+        Ok(if_match.split(',').any(fits))
     }
 
     /// Returns the value of a variable part of the path.

@@ -42,6 +42,8 @@ pub(super) enum Action {
     ReadWords,
     PutWords,
     DeleteWords,
+    ReadRollout,
+    ChangeRollout,
 }
 
 #[derive(Clone, Debug)]
@@ -59,7 +61,7 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// All paths and methods.
-pub(super) const ROUTES: [AdminRoute; 32] = {
+pub(super) const ROUTES: [AdminRoute; 34] = {
     use Action as A;
     use config::Role::{Editor, Owner, Viewer};
     [
@@ -96,6 +98,8 @@ pub(super) const ROUTES: [AdminRoute; 32] = {
         route(Method::GET, "words/{list}", Viewer, A::ReadWords),
         route(Method::PUT, "words/{list}", Editor, A::PutWords),
         route(Method::DELETE, "words/{list}", Editor, A::DeleteWords),
+        route(Method::GET, "rollouts/{route}", Viewer, A::ReadRollout),
+        route(Method::POST, "rollouts/{route}/{command}", Editor, A::ChangeRollout),
     ]
 };
 

@@ -2,66 +2,19 @@
 
 use civil_time::Timestamp;
 use config::{
-    Balance, Config, ModelPrice, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target,
+    Config, ModelPrice, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target,
 };
 use http::{HeaderMap, Uri};
 use protocol::model::Protocol;
 
 use crate::auth::caller::Caller;
 use crate::error::Refusal;
+use crate::record::RolloutUnit;
 use crate::request::parse::ParsedRequest;
 use crate::request::translation::NoTranslation;
-use crate::routing::balance::{self, TargetLoad};
+use crate::routing::choice::{Choice, target_model};
+use crate::routing::matched_route::{MatchedRoute, TargetHealth};
 use crate::routing::weighted;
-
-/// Health and load of targets, as input of the selection.
-pub(crate) trait TargetHealth {
-    /// Whether a target may be called: its circuit breaker lets a call through, and a key is
-    /// available.
-    fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool;
-    /// Whether a target's circuit breaker is open or half-open.
-    fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool;
-    /// The measured load and latency of a target.
-    fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad;
-}
-
-/// The route of a request: looked up once, since permissions, history, and targets depend on it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MatchedRoute<'a> {
-    /// The route's index in the configuration.
-    pub index: RouteIndex,
-    pub route: &'a Route,
-    /// The only provider that can answer, since it stores what the request continues; `None` for any.
-    pub only_provider: Option<ProviderIndex>,
-}
-
-impl<'a> MatchedRoute<'a> {
-    /// Returns the route of a model, if the caller may use it.
-    pub(crate) fn lookup(
-        config: &'a Config,
-        caller: &Caller<'_>,
-        model: &str,
-    ) -> Result<Self, Refusal> {
-        let index =
-            config.models.route(model).ok_or_else(|| Refusal::ModelNotFound(model.to_owned()))?;
-        if !caller.may_use(index) {
-            return Err(Refusal::ModelNotAllowed(model.to_owned()));
-        }
-        Ok(Self { index, route: config.route(index), only_provider: None })
-    }
-}
-
-impl MatchedRoute<'_> {
-    /// The route with the only provider that can answer; `None` for any.
-    pub(crate) fn bound_to(self, only_provider: Option<ProviderIndex>) -> Self {
-        Self { only_provider, ..self }
-    }
-
-    /// Whether a provider may answer.
-    fn admits(&self, provider: ProviderIndex) -> bool {
-        self.only_provider.is_none_or(|only| only == provider)
-    }
-}
 
 /// The targets of one request, in the order in which they are tried. Never empty.
 #[derive(Debug)]
@@ -72,6 +25,8 @@ pub(crate) struct TargetPlan<'a> {
     entropy: u64,
     /// The prices of all weighted targets, if the first choice may have to be repeated.
     weighted_prices: Vec<ModelPrice>,
+    /// Side of the rollout; `None` if the request is no comparison.
+    rollout_unit: Option<RolloutUnit>,
 }
 
 /// A target that offers the endpoint.
@@ -154,7 +109,8 @@ impl<'a> TargetPlan<'a> {
         let user = request.fields().user.as_deref();
         let name = sticky_name(&route.sticky, caller.authenticated_id(), user, headers);
         let entropy = name.map_or(entropy, |name| weighted::sticky_entropy(&route.id, name));
-        let chosen = choose_target(config, matched, request, health, (now, entropy));
+        let choice = Choice { config, matched, request, health, now };
+        let chosen = choice.choose(entropy);
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
         let mut no_translation = None;
         for target in chosen.into_iter().chain(&route.fallback) {
@@ -183,6 +139,14 @@ impl<'a> TargetPlan<'a> {
                 }
             });
         }
+        let rollout_unit = chosen.and_then(|chosen| {
+            let side = choice.side_of(chosen)?;
+            let unit = &route.rollout.as_ref()?.unit;
+            let name = sticky_name(unit, caller.authenticated_id(), user, headers);
+            let name = name.map(|name| weighted::sticky_entropy(&route.id, name));
+            let version = matched.canary?.version;
+            Some(RolloutUnit { side, target: targets[0].label(), version, name })
+        });
         // A half-open target gets one call at a time, so the choice may fall on another one.
         let first = &targets[0];
         let others = match health.is_open_or_half_open(first.provider_index, first.model) {
@@ -199,7 +163,7 @@ impl<'a> TargetPlan<'a> {
                 .collect(),
             false => Vec::new(),
         };
-        Ok(Self { matched, targets, entropy, weighted_prices: others })
+        Ok(Self { matched, targets, entropy, weighted_prices: others, rollout_unit })
     }
 
     /// Repeats the choice among the weighted targets, after the first choice turned out to be
@@ -214,7 +178,8 @@ impl<'a> TargetPlan<'a> {
     where
         'a: 'c,
     {
-        let chosen = choose_target(config, self.matched, request, health, (now, self.entropy))?;
+        let choice = Choice { config, matched: self.matched, request, health, now };
+        let chosen = choice.choose(self.entropy)?;
         let candidate = Candidate::new(config, chosen, request)?;
         let is_available = health.is_available(candidate.provider_index, candidate.model, now);
         let is_new = self.targets.iter().all(|other| !other.is_same(&candidate));
@@ -254,6 +219,12 @@ impl<'a> TargetPlan<'a> {
     pub(crate) fn drop_before(&mut self, position: usize) {
         self.targets.drain(..position);
         self.weighted_prices.clear();
+        self.rollout_unit = None;
+    }
+
+    /// Side of the route's rollout on which the request counts.
+    pub(crate) fn rollout_unit(&self) -> Option<&RolloutUnit> {
+        self.rollout_unit.as_ref()
     }
 
     /// The targets in order.
@@ -279,64 +250,12 @@ fn sticky_name<'n>(
     name.filter(|name| !name.trim().is_empty())
 }
 
-/// The model's name at a target.
-fn target_model<'t>(target: &'t Target, requested: &'t str) -> &'t str {
-    target.model.as_deref().unwrap_or(requested)
-}
-
 /// The reason for which the first weighted target that offers the endpoint cannot take the request.
 fn first_reason(config: &Config, route: &Route, request: &ParsedRequest) -> Option<NoTranslation> {
     route.targets.all().iter().find_map(|weighted| {
         let candidate = Candidate::new(config, &weighted.target, request)?;
         candidate.check_translatable(request, route).err()
     })
-}
-
-/// Chooses among the weighted targets of a route by its balance mode, first among the available
-/// ones. A target that cannot take the request is no choice.
-fn choose_target<'a>(
-    config: &'a Config,
-    matched: MatchedRoute<'a>,
-    request: &ParsedRequest,
-    health: &impl TargetHealth,
-    (now, entropy): (Timestamp, u64),
-) -> Option<&'a Target> {
-    let route = matched.route;
-    let (model, endpoint) = (&request.fields().model, request.endpoint());
-    let offers = |target: &Target| {
-        let provider = config.provider(target.provider);
-        let protocol = provider.protocol_for(endpoint, request.protocol());
-        matched.admits(target.provider)
-            && provider.paths.path(endpoint, protocol).is_some()
-            && request
-                .check_translatable((provider, target_model(target, model)), protocol, route)
-                .is_ok()
-    };
-    let is_available =
-        |target: &Target| health.is_available(target.provider, target_model(target, model), now);
-    let may = |target: &Target| offers(target) && is_available(target);
-    let all = &route.targets;
-    let better = match route.balance {
-        Balance::Weight => None,
-        Balance::Latency => balance::better_of_two(all, entropy, may, |target, _| {
-            let load = health.load(target.provider, target_model(target, model));
-            load.latency(request.fields().stream, now)
-        }),
-        // Calls in flight per weight, in thousandths.
-        Balance::LeastBusy => balance::better_of_two(all, entropy, may, |target, weight| {
-            let busy = health.load(target.provider, target_model(target, model)).in_flight();
-            u64::from(busy) * 1_000 / u64::from(weight.max(1))
-        }),
-        // A target without a known price counts as the most expensive one.
-        Balance::Cost => balance::choose_min(all, entropy, may, |target| {
-            let price = config.prices.lookup(target.provider, target_model(target, model));
-            price
-                .map(|price| price.at(0))
-                .map_or(u64::MAX, |price| price.input.saturating_add(price.output))
-        }),
-    };
-    // If no target is available, the weights decide.
-    better.or_else(|| weighted::choose_weighted(all, entropy, offers, is_available))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use config::Config;
 
 use crate::host::Host;
 use crate::record::Record;
+use crate::rollouts::Rollouts;
 use crate::telemetry::otlp::TraceContext;
 use crate::telemetry::usage::aggregator::UsageAggregator;
 
@@ -17,6 +18,7 @@ pub(crate) struct RecordSinks {
     config: Rc<Config>,
     usage_aggregator: Rc<UsageAggregator>,
     otlp_exporter: Rc<OtlpExporter>,
+    rollouts: Rc<Rollouts>,
 }
 
 impl RecordSinks {
@@ -25,12 +27,14 @@ impl RecordSinks {
         config: Rc<Config>,
         usage_aggregator: Rc<UsageAggregator>,
         otlp_exporter: Rc<OtlpExporter>,
+        rollouts: Rc<Rollouts>,
     ) -> Self {
-        Self { config, usage_aggregator, otlp_exporter }
+        Self { config, usage_aggregator, otlp_exporter, rollouts }
     }
 
-    /// Adds a record to the usage totals; `cost` is in billionths of a USD.
+    /// Adds a record to the usage totals and to the evidence of its route's rollout; `cost` is in billionths of a USD.
     pub(crate) fn count_usage<P: Host>(&self, host: &P, record: &Record, cost: u64) {
+        self.rollouts.observe(&self.config, record, cost);
         self.usage_aggregator.record(host, record, cost);
     }
 

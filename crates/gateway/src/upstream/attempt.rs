@@ -64,6 +64,8 @@ pub(crate) struct AcceptedAnswer {
     pub(super) tokens: Option<Tokens>,
     /// Whether the answer has no content: it is complete, but no proof of health or speed.
     pub(super) is_empty: bool,
+    /// Whether the answer is known to end at its maximum length. A stream shows that later.
+    pub(super) is_cut: bool,
     /// Conversion of the answer to the form that the caller asked for, for the record.
     pub(super) converted: Option<&'static str>,
 }
@@ -175,7 +177,7 @@ impl<P: Host> AttemptContext<'_, P> {
     ) -> Result<Answer, (Failure, KeyOutcome)> {
         let now = self.host.now();
         match result {
-            Ok(AcceptedAnswer { mut answer, tokens, is_empty, converted }) => {
+            Ok(AcceptedAnswer { mut answer, tokens, is_empty, is_cut, converted }) => {
                 answer.origin = Some((attempt.candidate.provider_index, attempt.key));
                 let is_success = answer.status.is_success();
                 let name = if is_success { ANSWERED } else { CALLERS_FAULT };
@@ -198,6 +200,7 @@ impl<P: Host> AttemptContext<'_, P> {
                 if let Some(tokens) = tokens {
                     scope.spent(tokens);
                 }
+                scope.update(|record| record.is_cut = is_cut);
                 let record_signal =
                     |signal| attempt.permit.record(signal, now, self.host.entropy());
                 match &mut answer.content {

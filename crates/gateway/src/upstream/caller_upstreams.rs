@@ -9,7 +9,7 @@ use config::{ProviderIndex, Route};
 use super::caller_tag::CallerTag;
 use super::state::{CallPermit, Upstreams};
 use crate::routing::balance::TargetLoad;
-use crate::routing::plan::TargetHealth;
+use crate::routing::matched_route::TargetHealth;
 
 /// Shared state, in which the circuit breakers and the retries that are left depend on the caller.
 #[derive(Clone, Debug)]
@@ -49,6 +49,15 @@ impl TargetHealth for CallerUpstreams {
 
     fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
         self.shared.is_open_or_half_open((provider, model), self.caller)
+    }
+
+    fn warm_since(
+        &self,
+        provider: ProviderIndex,
+        model: &str,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        self.shared.warm_since((provider, model), self.caller, now)
     }
 
     fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {

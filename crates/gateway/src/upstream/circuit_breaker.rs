@@ -88,6 +88,11 @@ impl CircuitBreaker {
         self.open_state.is_some()
     }
 
+    /// The only caller for whom the breaker is open or half open. `None` if that is everyone or nobody.
+    pub(crate) fn open_only_for(&self) -> Option<CallerTag> {
+        self.open_state.and_then(|open_state| open_state.only_for)
+    }
+
     /// Whether the state equals that of a new breaker.
     pub(crate) fn is_default(&self) -> bool {
         self.open_state.is_none() && self.failures.is_empty()

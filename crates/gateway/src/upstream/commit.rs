@@ -157,6 +157,11 @@ impl Committed {
         }
     }
 
+    /// Whether the answer has ended at its maximum length; false if it is not parsed.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.reader.as_ref().is_some_and(|reader| reader.meter().is_cut())
+    }
+
     /// Whether the body consists of events.
     pub(crate) fn is_events(&self) -> bool {
         self.reader.is_some()

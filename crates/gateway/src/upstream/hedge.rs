@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::host::Host;
 use crate::host::futures::{Either, select, until_timer};
 use crate::record::AttemptKind;
-use crate::routing::plan::TargetHealth as _;
+use crate::routing::matched_route::TargetHealth as _;
 use crate::telemetry::request_scope::RequestScope;
 
 use super::additions::TakenBack;

@@ -125,7 +125,9 @@ impl<P: Host> AttemptContext<'_, P> {
                     translation: None,
                     origin: None,
                 };
-                Ok(AcceptedAnswer { answer, tokens: None, is_empty: false, converted: None })
+                let (tokens, converted) = (None, None);
+                let (is_empty, is_cut) = (false, false);
+                Ok(AcceptedAnswer { answer, tokens, is_empty, is_cut, converted })
             }
         }
     }
@@ -207,13 +209,12 @@ impl<P: Host> AttemptContext<'_, P> {
         opened: Opened,
         converted: Option<&'static str>,
     ) -> AcceptedAnswer {
-        match opened {
+        let (answer, is_empty) = match opened {
             Opened::Stream(stream) => {
                 let content_type = Wrapping::Events.content_type(head.headers.get(CONTENT_TYPE));
                 let is_empty = !stream.has_text();
                 let content = AnswerContent::Stream(stream);
-                let answer = exchange.into_answer(head.status, Some(content_type), content);
-                AcceptedAnswer { answer, tokens: None, is_empty, converted }
+                (exchange.into_answer(head.status, Some(content_type), content), is_empty)
             }
             Opened::Refusal(failure) => {
                 let protocol = candidate.protocol;
@@ -227,9 +228,10 @@ impl<P: Host> AttemptContext<'_, P> {
                     translation: None,
                     origin: None,
                 };
-                AcceptedAnswer { answer, tokens: None, is_empty: false, converted }
+                (answer, false)
             }
-        }
+        };
+        AcceptedAnswer { answer, tokens: None, is_empty, is_cut: false, converted }
     }
 
     /// Accepts an answer that is not to be a stream, if it is valid.
@@ -243,6 +245,10 @@ impl<P: Host> AttemptContext<'_, P> {
         let content_type = Some(Wrapping::Json.content_type(head.headers.get(CONTENT_TYPE)));
         let mut whole = without_mark(whole);
         let bounds = self.request.output_bounds();
+        let accepted = |exchange: Exchange, content, tokens, (is_empty, is_cut), converted| {
+            let answer = exchange.into_answer(head.status, content_type, content);
+            Ok(AcceptedAnswer { answer, tokens, is_empty, is_cut, converted })
+        };
         if let Some(rest) = rest {
             // A translation needs the whole answer.
             let stays = match exchange.form {
@@ -255,16 +261,15 @@ impl<P: Host> AttemptContext<'_, P> {
             }
             let long = Committed::unparsed(whole, rest, self.prompt_size(), bounds);
             let content = AnswerContent::Stream(Box::new(long));
-            let answer = exchange.into_answer(head.status, content_type, content);
-            return Ok(AcceptedAnswer { answer, tokens: None, is_empty: false, converted: None });
+            return accepted(exchange, content, None, (false, false), None);
         }
         let is_events = wrapping::is_event_stream(&whole);
         let converted = is_events.then_some(wrapping::STREAM_TO_JSON);
-        let (tokens, is_empty) = match exchange.form {
+        let (tokens, ends) = match exchange.form {
             AnswerForm::Chat if is_events => {
-                let (answer, tokens, is_empty) = self.gather_events(&whole)?;
+                let (answer, tokens, ends) = self.gather_events(&whole)?;
                 whole = answer;
-                (tokens, is_empty)
+                (tokens, ends)
             }
             AnswerForm::Chat => self.measure(&self.check_answer(candidate, &whole)?),
             AnswerForm::Translated(from) => {
@@ -289,8 +294,7 @@ impl<P: Host> AttemptContext<'_, P> {
         if exchange.is_for_writer(self.request.protocol()) {
             self.check_writable(&whole)?;
         }
-        let answer = exchange.into_answer(head.status, content_type, AnswerContent::Whole(whole));
-        Ok(AcceptedAnswer { answer, tokens: Some(tokens), is_empty, converted })
+        accepted(exchange, AnswerContent::Whole(whole), Some(tokens), ends, converted)
     }
 
     /// Checks that an answer in Chat can be written in the caller's protocol, while another target can still
@@ -306,8 +310,8 @@ impl<P: Host> AttemptContext<'_, P> {
         })
     }
 
-    /// Tokens of a whole answer, and whether it is empty.
-    fn measure(&self, answer: &AnswerSummary) -> (Tokens, bool) {
+    /// Tokens of a whole answer, and whether it is empty and ends at its maximum length.
+    fn measure(&self, answer: &AnswerSummary) -> (Tokens, (bool, bool)) {
         let size = AnswerSize {
             prompt: self.prompt_size(),
             answer: answer.text_size,
@@ -316,7 +320,7 @@ impl<P: Host> AttemptContext<'_, P> {
         };
         let is_empty =
             self.request.endpoint() != Endpoint::Embeddings && answer.text_size.is_empty();
-        (Tokens::count(answer.usage, &size), is_empty)
+        (Tokens::count(answer.usage, &size), (is_empty, answer.is_cut))
     }
 
     /// Parses one answer. An error in its place is classified like a refusal.
@@ -334,8 +338,9 @@ impl<P: Host> AttemptContext<'_, P> {
         })
     }
 
-    /// Puts the events of a stream that nobody asked for together as one answer.
-    fn gather_events(&self, events: &Bytes) -> Result<(Bytes, Tokens, bool), AttemptError> {
+    /// Puts the events of a stream that nobody asked for together as one answer. Also returns whether it is
+    /// empty, and whether it ends at its maximum length.
+    fn gather_events(&self, events: &Bytes) -> Result<(Bytes, Tokens, (bool, bool)), AttemptError> {
         let mut reader = SseReader::new(false, ContentParts::default());
         let mut passed = VecDeque::new();
         let mut state = reader.push(events.clone(), &mut passed);
@@ -353,7 +358,7 @@ impl<P: Host> AttemptContext<'_, P> {
         Ok((
             answer,
             reader.meter().tokens(self.prompt_size(), self.request.output_bounds()),
-            !reader.has_text(),
+            (!reader.has_text(), reader.meter().is_cut()),
         ))
     }
 

@@ -100,7 +100,10 @@ impl Upstreams {
         }
         let upstreams = Self { hedge_budgets: Rc::clone(&before.hedge_budgets), ..Self::new(new) };
         for (at, found) in from.iter().enumerate() {
-            let Some(found) = *found else { continue };
+            let Some(found) = *found else {
+                upstreams.health.borrow_mut().mark_new(at);
+                continue;
+            };
             upstreams.key_pools.borrow_mut()[at] = before.key_pools.borrow()[found].clone();
             upstreams.retry_budgets.borrow_mut()[at] = before.retry_budgets.borrow()[found].clone();
             upstreams.known_targets.borrow_mut()[at] = before.known_targets.borrow()[found].clone();
@@ -127,6 +130,16 @@ impl Upstreams {
         caller: CallerTag,
     ) -> bool {
         self.health.borrow().is_open_or_half_open(target, caller)
+    }
+
+    /// Time since which a target is back from a cool-down for a caller, or new. `None` if it was always there.
+    pub(crate) fn warm_since(
+        &self,
+        target: (ProviderIndex, &str),
+        caller: CallerTag,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        self.health.borrow_mut().warm_since(target, caller, now)
     }
 
     /// Acquires a permit to call a target for a route. The error holds the time of the next

@@ -64,7 +64,7 @@ fn samples<'a>(page: &'a str, metric: &str) -> Vec<&'a str> {
 }
 
 fn isolate(fixture: &Fixture, bounds: CardinalityLimits, records: &[Record]) {
-    let recorder = Rc::new(UsageAggregator::new(bounds));
+    let recorder = Rc::new(UsageAggregator::new(bounds, Rc::default()));
     records.iter().for_each(|record| recorder.record(&fixture.fake, record, 1_500_000));
     fixture.fake.run_deferred();
 }
@@ -199,7 +199,7 @@ fn consumers_beyond_the_bound_are_counted_as_other() {
     let bounds = CardinalityLimits { consumers: 2, ..CardinalityLimits::default() };
     let names = ["a", "b", "c", "d"];
     let records = names.map(|name| record(&fixture, name));
-    let recorder = Rc::new(UsageAggregator::new(bounds));
+    let recorder = Rc::new(UsageAggregator::new(bounds, Rc::default()));
     for record in records.iter().chain(&records) {
         recorder.record(&fixture.fake, record, 0);
         fixture.fake.run_deferred();

@@ -7,6 +7,7 @@ mod metrics;
 mod race;
 mod responses;
 mod roles;
+mod rollouts;
 mod storage;
 mod usage;
 mod word_lists;
@@ -19,6 +20,7 @@ use serde_json::Value;
 use crate::auth::keys::{KeyCache, Pepper};
 use crate::host::body::Body;
 use crate::host::recent_writes::RecentWrites;
+use crate::rollouts::Rollouts;
 use crate::testing::fake_host::{FakeHost, block_on};
 
 use super::{AdminContext, handle_request};
@@ -33,6 +35,7 @@ struct Fixture {
     pepper: Option<Pepper>,
     key_cache: KeyCache,
     recent_writes: RecentWrites,
+    rollouts: Rollouts,
 }
 
 impl Fixture {
@@ -79,6 +82,7 @@ impl Fixture {
             pepper: Pepper::new(&Secret::new("pepper")),
             key_cache: KeyCache::default(),
             recent_writes: RecentWrites::default(),
+            rollouts: Rollouts::default(),
         }
     }
 
@@ -90,6 +94,7 @@ impl Fixture {
             key_cache: &self.key_cache,
             reloading_gateway: None,
             recent_writes: &self.recent_writes,
+            rollouts: &self.rollouts,
             client_ip: "203.0.113.7".parse().ok(),
         }
     }

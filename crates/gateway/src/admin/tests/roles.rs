@@ -28,6 +28,7 @@ fn each_route_requires_its_role() {
             let path = path.replace("{value}", "acme").replace("{key}", "key_1");
             let path = path.replace("{version}", "0").replace("{list}", "terms");
             let path = path.replace("{session}", "1");
+            let path = path.replace("{route}", "chat").replace("{command}", "pause");
             let answer = block_on(fixture.request(token, route.method.clone(), &path, ""));
             let refused = answer.body["error"]["code"] == "role_not_allowed";
             assert_eq!(refused, role < route.role, "{token}: {} {path}", route.method);

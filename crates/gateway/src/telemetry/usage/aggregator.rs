@@ -14,6 +14,7 @@ use openai::TokenSource;
 use crate::host::{Host, futures};
 use crate::limits::ledger_client;
 use crate::record::{Outcome, Record};
+use crate::rollouts::{self, Rollouts};
 use crate::telemetry::metrics;
 
 use super::keys::{
@@ -45,12 +46,14 @@ pub(crate) struct UsageAggregator {
     id_seed: Cell<Option<u64>>,
     write_count: Cell<u64>,
     writing_since: Cell<Option<Timestamp>>,
+    /// Their reports are written together with the totals.
+    rollouts: Rc<Rollouts>,
 }
 
 impl UsageAggregator {
     /// Creates an aggregator with these bounds on the label values of metrics.
-    pub(crate) fn new(limits: CardinalityLimits) -> Self {
-        Self { cardinality: Cell::new(limits), ..Self::default() }
+    pub(crate) fn new(limits: CardinalityLimits, rollouts: Rc<Rollouts>) -> Self {
+        Self { cardinality: Cell::new(limits), rollouts, ..Self::default() }
     }
 
     pub(crate) fn set_cardinality(&self, limits: CardinalityLimits) {
@@ -127,28 +130,36 @@ impl UsageAggregator {
             }
             loop {
                 aggregator.prepare_writes();
+                aggregator.prepare_reports(&task_host);
                 let pending: Vec<(BookId, Rc<Operation>)> = {
                     let unconfirmed_writes = aggregator.unconfirmed.borrow();
-                    unconfirmed_writes.iter().map(|(book_id, it)| (book_id.clone(), Rc::clone(it))).collect()
+                    unconfirmed_writes
+                        .iter()
+                        .map(|(book_id, it)| (book_id.clone(), Rc::clone(it)))
+                        .collect()
                 };
                 if pending.is_empty() {
-                    break;
+                    // A canary fails: its report does not wait for another request.
+                    let Some(wait) = aggregator.rollouts.urgent_wait(task_host.now()) else {
+                        break;
+                    };
+                    task_host.sleep(wait).await;
+                    continue;
                 }
                 // Concurrently: no book waits for another one's host.
                 let call = |(book_id, operation): &(BookId, Rc<Operation>)| {
                     let (task_host, book_id, operation) =
                         (task_host.clone(), book_id.clone(), Rc::clone(operation));
-                    async move { ledger_client::call(&task_host, &book_id, &operation).await.is_ok() }
+                    async move { ledger_client::call(&task_host, &book_id, &operation).await.ok() }
                 };
-                let done = futures::join_all(pending.iter().map(call).collect()).await;
-                let has_failed = done.contains(&false);
-                for ((book_id, operation), is_done) in pending.into_iter().zip(done) {
-                    let mut unconfirmed_writes = aggregator.unconfirmed.borrow_mut();
-                    // Another writer, which took this one for dead, may have confirmed it earlier.
-                    let is_same = unconfirmed_writes.get(&book_id).is_some_and(|it| Rc::ptr_eq(it, &operation));
-                    if is_done && is_same {
-                        unconfirmed_writes.remove(&book_id);
+                let replies = futures::join_all(pending.iter().map(call).collect()).await;
+                let has_failed = replies.contains(&None);
+                for ((book_id, operation), reply) in pending.into_iter().zip(replies) {
+                    if reply.is_some() {
+                        aggregator.confirmed(&book_id, &operation);
                     }
+                    let reply = (&book_id, reply);
+                    rollouts::confirm(&aggregator.rollouts, &task_host, &operation, reply).await;
                 }
                 // The next request's writer takes the rest.
                 if task_host.now().since(started_at) + UNAVAILABLE_PAUSE >= MAX_WRITE_TIME {
@@ -159,6 +170,22 @@ impl UsageAggregator {
             }
             aggregator.writing_since.set(None);
         });
+    }
+
+    fn confirmed(&self, book_id: &BookId, operation: &Rc<Operation>) {
+        let mut unconfirmed_writes = self.unconfirmed.borrow_mut();
+        // Another writer, which took this one for dead, may have confirmed it earlier.
+        if unconfirmed_writes.get(book_id).is_some_and(|it| Rc::ptr_eq(it, operation)) {
+            unconfirmed_writes.remove(book_id);
+        }
+    }
+
+    /// Adds the reports of rollouts that are due.
+    fn prepare_reports<P: Host>(&self, host: &P) {
+        let mut unconfirmed_writes = self.unconfirmed.borrow_mut();
+        let is_free = |book_id: &BookId| !unconfirmed_writes.contains_key(book_id);
+        let reports = self.rollouts.take_reports(host, is_free);
+        unconfirmed_writes.extend(reports.into_iter().map(|(id, it)| (id, Rc::new(it))));
     }
 
     /// Builds one operation for each book without an unconfirmed one.
