@@ -33,7 +33,9 @@ mod storage;
 #[cfg(all(test, feature = "author"))]
 mod tests;
 
-pub use auth::{Auth, Issuer, IssuerKeys, KeySource, Operator, Role, TokenGroups, UnknownSubjects};
+pub use auth::{
+    Auth, Issuer, IssuerKeys, KeySource, Operator, Role, SessionTimes, TokenGroups, UnknownSubjects,
+};
 pub use cache::{Cache, CacheScope};
 pub use consumer::{Consumer, Group};
 pub use guard::{

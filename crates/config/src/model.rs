@@ -2,7 +2,7 @@
 //!
 //! References are indices into its own lists, weights have a sum above zero, secrets are resolved.
 
-use super::auth::{Auth, Operator};
+use super::auth::{Auth, Operator, SessionTimes};
 use super::cache::Cache;
 use super::consumer::{Consumer, Group};
 use super::guard::Guard;
@@ -41,6 +41,8 @@ pub struct Config {
     pub prices: Prices,
     /// Operators of the admin API besides the owner of `ADMIN_TOKEN`.
     pub operators: Vec<Operator>,
+    /// How long a sign-in to the console lasts.
+    pub sessions: SessionTimes,
     /// Checks of requests and answers, in the order of the document.
     pub guards: Vec<Guard>,
     /// The response cache. `None` if off.

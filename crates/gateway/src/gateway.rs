@@ -8,6 +8,7 @@ use ledger::CardinalityLimits;
 use crate::auth::authenticate::Authenticator;
 use crate::auth::jwt::JwtAuthenticator;
 use crate::auth::keys::KeyCache;
+use crate::auth::session::SessionCache;
 use crate::cache::lookup::ResponseCache;
 use crate::cache::single_flight::SingleFlight;
 use crate::config_loader::GatewaySecrets;
@@ -37,6 +38,7 @@ pub struct Gateway {
     recent_writes: Rc<RecentWrites>,
     single_flight: Rc<SingleFlight>,
     body_budget: Rc<BodyBudget>,
+    session_cache: Rc<SessionCache>,
 }
 
 impl Gateway {
@@ -55,6 +57,7 @@ impl Gateway {
             recent_writes: Rc::default(),
             single_flight: Rc::default(),
             body_budget: Rc::default(),
+            session_cache: Rc::default(),
         })
     }
 
@@ -76,6 +79,7 @@ impl Gateway {
             recent_writes: Rc::clone(&self.recent_writes),
             single_flight: Rc::clone(&self.single_flight),
             body_budget: Rc::clone(&self.body_budget),
+            session_cache: Rc::clone(&self.session_cache),
         })
     }
 
@@ -92,6 +96,11 @@ impl Gateway {
     /// Cached lookups of issued keys.
     pub(crate) fn key_cache(&self) -> &KeyCache {
         &self.key_cache
+    }
+
+    /// Revoked sessions of operators.
+    pub(crate) fn session_cache(&self) -> &SessionCache {
+        &self.session_cache
     }
 
     /// Recent writes to the store.

@@ -95,6 +95,7 @@ pub(super) fn parse_document(
     let admin = root.field("admin");
     let operators =
         admin::operators(diagnostics, &admin.field("operators"), &raw.admin.operators, &consumers);
+    let sessions = admin::session_times(diagnostics, &admin.field("session"), &raw.admin.session);
     let storage = storage::storage(diagnostics, &root, &raw.ledger, &raw.store);
 
     let warnings = std::mem::take(&mut diagnostics.warnings);
@@ -109,6 +110,7 @@ pub(super) fn parse_document(
         limits,
         prices,
         operators,
+        sessions,
         guards,
         cache,
         history,

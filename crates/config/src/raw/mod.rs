@@ -17,7 +17,7 @@ mod server;
 mod storage;
 mod units;
 
-pub(super) use admin::{Admin, Operator, ROLES};
+pub(super) use admin::{Admin, AdminSession, Operator, ROLES};
 pub(super) use cache::{Cache, History, SCOPES};
 pub(super) use consumer::{Consumer, Group};
 pub(super) use guard::{

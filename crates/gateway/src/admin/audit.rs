@@ -72,7 +72,7 @@ impl<P: Host> AdminRequest<'_, P> {
     ) -> Result<AuditEntry, AdminError> {
         let entry = AuditEntry {
             at: self.host.now(),
-            by: self.operator.name.to_owned(),
+            by: self.operator.name.clone(),
             role: auth::role_name(self.operator.role).to_owned(),
             action: action.to_owned(),
             target,
@@ -91,6 +91,26 @@ impl<P: Host> AdminRequest<'_, P> {
         // The operator receives the error itself in any case.
         let _ = store_entry(self.host, &entry).await;
     }
+}
+
+/// Writes the entry of a sign-in with a wrong token.
+pub(super) async fn log_refused_sign_in(
+    host: &(impl Clock + KvStore),
+    address: String,
+    request_id: &str,
+) -> Result<(), AdminError> {
+    let entry = AuditEntry {
+        at: host.now(),
+        by: "unknown".to_owned(),
+        role: "none".to_owned(),
+        action: "session.refused".to_owned(),
+        target: "session".to_owned(),
+        from: Some(address),
+        request_id: request_id.to_owned(),
+        detail: Value::Null,
+        failed: None,
+    };
+    store_entry(host, &entry).await
 }
 
 async fn store_entry(host: &(impl Clock + KvStore), entry: &AuditEntry) -> Result<(), AdminError> {

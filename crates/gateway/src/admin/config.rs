@@ -189,7 +189,7 @@ async fn create_version<P: Host>(
     let info = VersionInfo {
         version: head.version + 1,
         at: request.host.now(),
-        by: request.operator.name.to_owned(),
+        by: request.operator.name.clone(),
         note: new_version.note,
         follows: new_version.follows,
         nonce: random_chars(request.host, 12),

@@ -5,7 +5,6 @@
 //! working key that cannot be seen and revoked.
 
 use civil_time::Timestamp;
-use http::StatusCode;
 use secret::KeyDigest;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -76,10 +75,7 @@ pub(super) async fn issue<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult
     let consumer = request.path_argument(0);
     let wanted: CreateKey =
         if request.body.is_empty() { CreateKey::default() } else { parse_object(&request.body)? };
-    let Some(pepper) = request.context.pepper else {
-        let message = "The secret KEY_PEPPER is not set: keys cannot be issued.";
-        return Err(AdminError::new(StatusCode::NOT_IMPLEMENTED, "key_pepper_missing", message));
-    };
+    let pepper = request.context.pepper.ok_or_else(AdminError::key_pepper_missing)?;
     let now = request.host.now();
     let expires = parse_expiry(wanted.expires_at, now)?;
     let note = validate_note(wanted.note, wanted.key.as_deref())?;
@@ -105,7 +101,7 @@ pub(super) async fn issue<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult
         expires,
         hint: key[key.len() - 4..].to_owned(),
         note,
-        by: request.operator.name.to_owned(),
+        by: request.operator.name.clone(),
         adopted,
     };
     let key_store = request.key_store();

@@ -13,6 +13,7 @@ mod config_json;
 mod consumer;
 mod history;
 mod key;
+mod ledger_unit;
 mod limit;
 mod limit_adjust;
 mod limit_list;
@@ -23,6 +24,9 @@ mod query;
 mod request_body;
 mod response;
 mod router;
+mod session;
+mod session_cookie;
+mod sign_in;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -41,9 +45,11 @@ use query::Query;
 use response::{AdminError, AdminResult};
 use router::Action;
 use secret::KeyDigest;
+use session_cookie::SessionCookie;
 
 use crate::auth::access;
 use crate::auth::keys::{KeyCache, KeyStore, Pepper};
+use crate::auth::session::{SessionCache, SessionKey};
 use crate::gateway::Gateway;
 use crate::host::Host;
 use crate::host::body::Body;
@@ -67,6 +73,8 @@ struct AdminContext<'a> {
     pub key_cache: &'a KeyCache,
     /// Receives a new configuration. `None` if the configuration cannot be changed.
     pub reloading_gateway: Option<&'a ReloadingGateway>,
+    /// This isolate's knowledge about revoked sessions.
+    pub session_cache: &'a SessionCache,
     /// This isolate's recent writes, which the store may not show yet.
     pub recent_writes: &'a RecentWrites,
     /// IP address of the operator.
@@ -99,6 +107,7 @@ pub(crate) async fn handle<P: Host>(
         pepper: gateway.secrets().pepper.as_ref(),
         key_cache: gateway.key_cache(),
         reloading_gateway,
+        session_cache: gateway.session_cache(),
         recent_writes: gateway.recent_writes(),
         client_ip: address,
     };
@@ -112,9 +121,10 @@ async fn handle_request<P: Host>(
 ) -> http::Response<Body> {
     let (parts, mut body) = request.into_parts();
     let id = request_id::request_id(&parts.headers, host);
-    let result = dispatch(context, host, &parts, &mut body, &id).await;
+    let mut renewed = None;
+    let result = dispatch(context, host, &parts, &mut body, &id, &mut renewed).await;
     read_body::drain_body(host, &parts.headers, &mut body).await;
-    response::into_response(result, &id)
+    response::into_response(result, renewed, &id)
 }
 
 /// A request that is authenticated and permitted.
@@ -122,10 +132,10 @@ struct AdminRequest<'a, P> {
     context: AdminContext<'a>,
     host: &'a P,
     operator: AuthenticatedOperator<'a>,
+    parts: &'a Parts,
     request_id: &'a str,
     /// Values of the path's variable parts.
     path_arguments: Vec<String>,
-    query: Option<&'a str>,
     if_match: Option<&'a str>,
     body: Bytes,
 }
@@ -136,12 +146,23 @@ async fn dispatch<P: Host>(
     parts: &Parts,
     body: &mut Body,
     request_id: &str,
+    renewed: &mut Option<String>,
 ) -> AdminResult {
     if context.token.is_none() && context.config.operators.is_empty() {
         return Err(AdminError::unknown_url());
     }
     // Before routing: an unauthenticated client must not learn which paths exist.
-    let operator = AuthenticatedOperator::authenticate(context, &parts.headers)?;
+    let operator = if router::is_sign_in(parts) {
+        sign_in::authenticate(context, host, parts, body, request_id).await?
+    } else {
+        AuthenticatedOperator::authenticate(context, host, parts).await?
+    };
+    if let (Some(session), Some(pepper)) =
+        (operator.renewed_session(host, &parts.headers), context.pepper)
+    {
+        let value = session::renew(host, &SessionKey::new(pepper), session);
+        *renewed = Some(SessionCookie::for_request(parts).set(&value));
+    }
     if parts.uri.path() == crate::telemetry::metrics::PATH {
         return metrics::get(host, context.reloading_gateway, parts).await;
     }
@@ -156,21 +177,26 @@ async fn dispatch<P: Host>(
         }
         _ => Bytes::new(),
     };
-    let query = parts.uri.query();
     // A value that is not ASCII text matches no version.
     let if_match = parts.headers.get(IF_MATCH).map(|value| value.to_str().unwrap_or_default());
     let request = AdminRequest {
         context,
         host,
         operator,
+        parts,
         request_id,
         path_arguments: arguments,
-        query,
         if_match,
         body,
     };
     match route.action {
         Action::Document => request.without_query(response::openapi()),
+        Action::OpenSession => session::open(&request).await,
+        Action::ReadSession => session::get(&request),
+        Action::CloseSession => session::close(&request).await,
+        Action::ListSessions => session::list(&request).await,
+        Action::RevokeSession => session::revoke(&request).await,
+        Action::RevokeSessions => session::revoke_all(&request).await,
         Action::ListConsumers => consumer::list(&request).await,
         Action::CreateConsumer => consumer::create(&request).await,
         Action::ReadConsumer => consumer::get(&request).await,
@@ -216,7 +242,7 @@ impl<'a, P: Host> AdminRequest<'a, P> {
     }
 
     fn parse_query(&self, allowed: &[&'static str]) -> Result<Query, AdminError> {
-        Query::parse(self.query, allowed)
+        Query::parse(self.parts.uri.query(), allowed)
     }
 
     /// Returns `answer` if the request has no query parameters.

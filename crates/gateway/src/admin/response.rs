@@ -97,6 +97,10 @@ impl AdminError {
         Self { extra_member: Some(Box::new((name, value))), ..self }
     }
 
+    pub(super) fn with_header(self, name: &'static str, value: String) -> Self {
+        Self { header: Some((name, value.into())), ..self }
+    }
+
     pub(super) fn with_param(self, param: &str) -> Self {
         Self { param: Some(param.into()), ..self }
     }
@@ -137,6 +141,17 @@ impl AdminError {
         Self { header: Some(("www-authenticate", "Bearer".into())), ..failure }
     }
 
+    /// The session of a cookie is unknown, over, or revoked.
+    pub(super) fn session_ended() -> Self {
+        let message = "The session has ended: sign in again.";
+        Self::new(StatusCode::UNAUTHORIZED, "session_ended", message)
+    }
+
+    pub(super) fn key_pepper_missing() -> Self {
+        let message = "The secret KEY_PEPPER is not set: it is needed for keys and for sessions.";
+        Self::new(StatusCode::NOT_IMPLEMENTED, "key_pepper_missing", message)
+    }
+
     /// An invalid field or parameter.
     pub(super) fn invalid(param: &str, found: impl AsRef<str>, expected: impl AsRef<str>) -> Self {
         let message = format!("{param}: found {}, expected {}", found.as_ref(), expected.as_ref());
@@ -152,6 +167,10 @@ impl AdminError {
         let param = param.or_else(|| problems.iter().find_map(unknown_field)).map(Box::from);
         let message = problems.to_string().replace('\n', "; ");
         Self { param, ..Self::new(StatusCode::BAD_REQUEST, "invalid_request", message) }
+    }
+
+    pub(super) fn store_unavailable() -> Self {
+        Self::unavailable("store_unavailable", "The store is unavailable. Retry later.")
     }
 
     pub(super) fn ledger_unavailable() -> Self {
@@ -173,11 +192,16 @@ fn unknown_field(problem: &Problem) -> Option<&str> {
 /// The host's own error text is not sent to operators.
 impl From<HostError> for AdminError {
     fn from(_: HostError) -> Self {
-        Self::unavailable("store_unavailable", "The store is unavailable. Retry later.")
+        Self::store_unavailable()
     }
 }
 
-pub(super) fn into_response(answer: AdminResult, request_id: &str) -> http::Response<Body> {
+/// `renewed` is a cookie that the response sets, unless it sets one itself.
+pub(super) fn into_response(
+    answer: AdminResult,
+    renewed: Option<String>,
+    request_id: &str,
+) -> http::Response<Body> {
     let (mut response, more) = match answer {
         Ok(AdminResponse { status, body: Some(body), headers }) => {
             (json_response(status, body), headers)
@@ -208,8 +232,9 @@ pub(super) fn into_response(answer: AdminResult, request_id: &str) -> http::Resp
     let headers = response.headers_mut();
     // Responses are secret or valid only at this moment.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let renewed = renewed.map(|cookie| ("set-cookie", cookie.into_boxed_str()));
     let id = ("x-request-id", request_id.into());
-    for (name, value) in more.into_iter().chain([id]) {
+    for (name, value) in renewed.into_iter().chain(more).chain([id]) {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(HeaderName::from_static(name), value);
         }

@@ -2,6 +2,7 @@
 
 use config::Role;
 use http::Method;
+use http::request::Parts;
 use json::percent;
 
 use super::PREFIX;
@@ -11,6 +12,12 @@ use super::response::AdminError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Document,
+    OpenSession,
+    ReadSession,
+    CloseSession,
+    ListSessions,
+    RevokeSession,
+    RevokeSessions,
     ListConsumers,
     CreateConsumer,
     ReadConsumer,
@@ -59,11 +66,18 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// All paths and methods.
-pub(super) const ROUTES: [AdminRoute; 32] = {
+pub(super) const ROUTES: [AdminRoute; 38] = {
     use Action as A;
     use config::Role::{Editor, Owner, Viewer};
     [
         route(Method::GET, "openapi.json", Viewer, A::Document),
+        // Signing in needs no role; the handlers refuse to end sessions of others.
+        route(Method::POST, "session", Viewer, A::OpenSession),
+        route(Method::GET, "session", Viewer, A::ReadSession),
+        route(Method::DELETE, "session", Viewer, A::CloseSession),
+        route(Method::GET, "sessions", Viewer, A::ListSessions),
+        route(Method::DELETE, "sessions", Viewer, A::RevokeSessions),
+        route(Method::DELETE, "sessions/{session}", Viewer, A::RevokeSession),
         route(Method::GET, "consumers", Viewer, A::ListConsumers),
         route(Method::POST, "consumers", Editor, A::CreateConsumer),
         route(Method::GET, "consumers/{consumer}", Viewer, A::ReadConsumer),
@@ -98,6 +112,12 @@ pub(super) const ROUTES: [AdminRoute; 32] = {
         route(Method::DELETE, "words/{list}", Editor, A::DeleteWords),
     ]
 };
+
+/// Whether a request brings its token in the body.
+pub(super) fn is_sign_in(parts: &Parts) -> bool {
+    let found = match_route(&parts.method, parts.uri.path());
+    found.is_ok_and(|(route, _)| route.action == Action::OpenSession)
+}
 
 /// Finds the route of a request and the values of the path's variable parts.
 pub(super) fn match_route(

@@ -1,6 +1,6 @@
 //! Parsing of common headers: bearer tokens and media types.
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderValue};
 
 /// The token of `authorization: Bearer …`, without surrounding spaces; `None` if it is empty.
@@ -8,6 +8,21 @@ pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// The value of the first cookie with this name; `None` if it is empty.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|it| it.to_str().ok());
+    find_pair(lines.flat_map(|line| line.split(';').map(str::trim)), name)
+}
+
+/// The value of the first `name=value` with this name; `None` if it is empty.
+pub(crate) fn find_pair<'a>(
+    mut pairs: impl Iterator<Item = &'a str>,
+    name: &str,
+) -> Option<&'a str> {
+    let pair = |pair: &'a str| pair.split_once('=').filter(|(key, _)| *key == name);
+    pairs.find_map(pair).map(|(_, value)| value).filter(|value| !value.is_empty())
 }
 
 /// Whether the body has one of these media types, with or without parameters. A missing header is

@@ -7,6 +7,7 @@ mod metrics;
 mod race;
 mod responses;
 mod roles;
+mod sessions;
 mod storage;
 mod usage;
 mod word_lists;
@@ -17,6 +18,7 @@ use secret::{KeyDigest, Secret};
 use serde_json::Value;
 
 use crate::auth::keys::{KeyCache, Pepper};
+use crate::auth::session::SessionCache;
 use crate::host::body::Body;
 use crate::host::recent_writes::RecentWrites;
 use crate::testing::fake_host::{FakeHost, block_on};
@@ -32,6 +34,8 @@ struct Fixture {
     token: Option<KeyDigest>,
     pepper: Option<Pepper>,
     key_cache: KeyCache,
+    client_ip: Option<std::net::IpAddr>,
+    session_cache: SessionCache,
     recent_writes: RecentWrites,
 }
 
@@ -78,6 +82,8 @@ impl Fixture {
             token: Some(KeyDigest::new(ADMIN)),
             pepper: Pepper::new(&Secret::new("pepper")),
             key_cache: KeyCache::default(),
+            client_ip: "203.0.113.7".parse().ok(),
+            session_cache: SessionCache::default(),
             recent_writes: RecentWrites::default(),
         }
     }
@@ -89,8 +95,9 @@ impl Fixture {
             pepper: self.pepper.as_ref(),
             key_cache: &self.key_cache,
             reloading_gateway: None,
+            session_cache: &self.session_cache,
             recent_writes: &self.recent_writes,
-            client_ip: "203.0.113.7".parse().ok(),
+            client_ip: self.client_ip,
         }
     }
 
