@@ -52,7 +52,7 @@ pub use parse::{MIN_TOKEN_BYTES, expected_id_format};
 pub use permission::{Parameter, ParameterRule, Permissions};
 pub use price::{ModelPrice, Price, PriceTier, Prices};
 pub use problem::{Problem, Problems, Warning};
-pub use provider::{Authentication, Paths, Provider};
+pub use provider::{Authentication, KindSummary, Paths, Provider, provider_kinds};
 pub use route::{
     Balance, FallbackOn, Health, Hedge, Retries, Route, Sticky, Target, Targets, Timeouts,
     WeightedTarget,

@@ -198,15 +198,6 @@ fn used_share(balance: &AccountBalance) -> f64 {
 }
 
 fn limit_json(config: &Config, limit: &Limit) -> Value {
-    let by = match &limit.by {
-        By::All => "all".to_owned(),
-        By::Consumer => "consumer".to_owned(),
-        By::Group => "group".to_owned(),
-        By::Address => "ip".to_owned(),
-        By::Header(name) => format!("header:{name}"),
-        By::Parameter(name) => format!("param:{name}"),
-        By::Cookie(name) => format!("cookie:{name}"),
-    };
     let routes = limit.routes.as_ref();
     let routes = routes.map(|routes| {
         routes.iter().map(|index| config.route(*index).id.as_str()).collect::<Vec<_>>()
@@ -214,7 +205,7 @@ fn limit_json(config: &Config, limit: &Limit) -> Value {
     let quotas: Vec<Value> = limit.quotas.iter().map(quota_json).collect();
     json!({
         "id": limit.id,
-        "by": by,
+        "by": by_name(&limit.by),
         "routes": routes,
         "groups": limit.groups,
         "hard": limit.hard,
@@ -224,4 +215,17 @@ fn limit_json(config: &Config, limit: &Limit) -> Value {
         },
         "quotas": quotas,
     })
+}
+
+/// A limit's `by` as the configuration writes it.
+pub(super) fn by_name(by: &By) -> String {
+    match by {
+        By::All => "all".to_owned(),
+        By::Consumer => "consumer".to_owned(),
+        By::Group => "group".to_owned(),
+        By::Address => "ip".to_owned(),
+        By::Header(name) => format!("header:{name}"),
+        By::Parameter(name) => format!("param:{name}"),
+        By::Cookie(name) => format!("cookie:{name}"),
+    }
 }

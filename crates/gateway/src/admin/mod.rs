@@ -9,10 +9,12 @@ mod auth;
 mod bulk_delete;
 mod cache;
 mod config;
+mod config_diff;
 mod config_json;
 mod consumer;
 mod history;
 mod key;
+mod kinds;
 mod ledger_unit;
 mod limit;
 mod limit_adjust;
@@ -23,6 +25,7 @@ mod pagination;
 mod query;
 mod request_body;
 mod response;
+mod route_match;
 mod router;
 mod session;
 mod session_cookie;
@@ -217,6 +220,10 @@ async fn dispatch<P: Host>(
         Action::ReadVersion => config::get_version(&request).await,
         Action::RestoreVersion => config::restore(&request).await,
         Action::FollowDeployed => config::follow(&request).await,
+        Action::ReadSchema => config_diff::schema(&request),
+        Action::DiffVersions => config_diff::diff(&request).await,
+        Action::ListKinds => kinds::list(&request),
+        Action::MatchRoute => route_match::get(&request).await,
         Action::Usage => usage::get(&request).await,
         Action::Audit => audit::list(&request).await,
         Action::Verdicts => verdicts::list(&request).await,

@@ -38,6 +38,10 @@ pub(super) enum Action {
     ReadVersion,
     RestoreVersion,
     FollowDeployed,
+    ReadSchema,
+    DiffVersions,
+    ListKinds,
+    MatchRoute,
     Usage,
     Audit,
     Verdicts,
@@ -66,7 +70,7 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// All paths and methods.
-pub(super) const ROUTES: [AdminRoute; 38] = {
+pub(super) const ROUTES: [AdminRoute; 42] = {
     use Action as A;
     use config::Role::{Editor, Owner, Viewer};
     [
@@ -98,6 +102,10 @@ pub(super) const ROUTES: [AdminRoute; 38] = {
         route(Method::GET, "config/versions", Viewer, A::ListVersions),
         route(Method::GET, "config/versions/{version}", Viewer, A::ReadVersion),
         route(Method::POST, "config/versions/{version}/restore", Owner, A::RestoreVersion),
+        route(Method::GET, "config/schema", Viewer, A::ReadSchema),
+        route(Method::GET, "config/versions/{version}/diff/{other}", Viewer, A::DiffVersions),
+        route(Method::GET, "kinds", Viewer, A::ListKinds),
+        route(Method::GET, "match", Viewer, A::MatchRoute),
         route(Method::GET, "usage", Viewer, A::Usage),
         route(Method::GET, "audit", Viewer, A::Audit),
         route(Method::GET, "verdicts", Viewer, A::Verdicts),

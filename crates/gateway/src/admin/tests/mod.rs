@@ -1,5 +1,6 @@
 //! The admin API over an in-memory host: requests and responses.
 
+mod catalogue;
 mod config;
 mod key_lifecycle;
 mod limits;
