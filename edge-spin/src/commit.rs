@@ -116,7 +116,10 @@ pub(crate) fn too_many_conflicts(book_id: &BookId) -> HostError {
 
 pub(crate) fn is_read_only(operation: &Operation) -> bool {
     match operation {
-        Operation::Read { .. } | Operation::ReadUsage | Operation::ReadRegister { .. } => true,
+        Operation::Read { .. }
+        | Operation::ReadUsage
+        | Operation::ReadLog(_)
+        | Operation::ReadRegister { .. } => true,
         Operation::Reserve { .. }
         | Operation::Settle { .. }
         | Operation::Report { .. }
@@ -136,7 +139,7 @@ pub(crate) mod tests {
 
     use civil_time::Timestamp;
     use gateway::host::error::HostError;
-    use ledger::{Book, BookId, Hold, LedgerReply, Operation, Rule, Window};
+    use ledger::{Book, BookId, Hold, LedgerReply, NewLogLines, Operation, Rule, Window};
 
     use super::{CasStore, Commit, MAX_CHAINED_SWAPS, Swap, commit};
 
@@ -288,7 +291,15 @@ pub(crate) mod tests {
             assert_eq!(memory.swaps.get(), swaps);
         };
         assert_swaps(&[&read_operation(), &Operation::ReadUsage], 0);
-        assert_swaps(&[&Operation::AddUsage { id: 0, bounds: None, rows: Vec::new() }], 0);
+        assert_swaps(
+            &[&Operation::AddUsage {
+                id: 0,
+                bounds: None,
+                rows: Vec::new(),
+                log: NewLogLines::default(),
+            }],
+            0,
+        );
         assert!(memory.values.borrow().is_empty() && memory.claims.borrow().is_empty());
         assert_swaps(&[&reserve(1, 11, 10)], 0);
         assert_eq!(memory.value(&book_id()), None);

@@ -47,7 +47,7 @@ pub use ip_access::{CidrBlock, IpAccessList, to_canonical};
 pub use limit::{By, Limit, Measure, OnError, Period, Quota, ValuePattern};
 pub use model::Config;
 pub use model_index::{ModelIndex, ModelPattern};
-pub use observe::{Observe, Otlp};
+pub use observe::{Observe, Otlp, RequestLog};
 pub use parse::{MIN_TOKEN_BYTES, expected_id_format};
 pub use permission::{Parameter, ParameterRule, Permissions};
 pub use price::{ModelPrice, Price, PriceTier, Prices};

@@ -17,6 +17,7 @@ use crate::limits::matching::LimitSubject;
 use crate::request::client_ip;
 use crate::request::cors::Cors;
 use crate::request::endpoint::{ApiEndpoint, GatewayEndpoint};
+use crate::request::headers::client_product;
 use crate::request::parse::ParsedRequest;
 use crate::request::read_body::{self, BodyBounds};
 use crate::request::request_id;
@@ -102,6 +103,7 @@ pub(crate) async fn run<P: Host>(
     // Authentication comes before the body is read: anonymous clients must not cause work.
     let caller = gateway.authenticator().authenticate(host, headers).await?;
     scope.authenticated(&caller, api.operation());
+    scope.update(|record| record.client = client_product(headers));
     access::check_caller_ip(&caller, client_ip)?;
     let endpoint = match &api {
         ApiEndpoint::Models => return Ok(Reply::Models(models::list(config, &caller))),

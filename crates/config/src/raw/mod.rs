@@ -26,7 +26,7 @@ pub(super) use guard::{
 };
 pub(super) use issuer::{Issuer, TOKEN_GROUPS, UNKNOWN_SUBJECTS};
 pub(super) use limit::{Limit, PERIODS};
-pub(super) use observe::{Content, Observe, Otlp};
+pub(super) use observe::{Content, Observe, Otlp, Requests};
 pub(super) use permission::{Addresses, Bounds, Parameters};
 pub(super) use price::{Price, PriceTier};
 pub(super) use provider::Provider;

@@ -41,7 +41,8 @@ impl LedgerUnit {
                 LedgerReply::Done
                 | LedgerReply::Balances(_)
                 | LedgerReply::Usage(_)
-                | LedgerReply::Register(_),
+                | LedgerReply::Register(_)
+                | LedgerReply::Log(_),
             )
             | Err(_) => Err(AdminError::ledger_unavailable()),
         }

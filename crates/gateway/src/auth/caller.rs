@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use config::{Config, Consumer, Group, KeySource, Permissions, RouteIndex};
 
+use super::keys::KeyOwner;
+
 /// A caller: a consumer whose key was presented, or an anonymous client if no key is required.
 #[derive(Debug)]
 pub(crate) struct Caller<'a> {
@@ -17,6 +19,8 @@ pub(crate) struct Caller<'a> {
 pub(crate) enum ConsumerSource<'a> {
     /// From the configuration.
     Configured(&'a Consumer),
+    /// The owner of an issued key.
+    Issued(Rc<KeyOwner>),
     /// From the store, or from an issuer's token.
     Dynamic(Rc<Consumer>),
 }
@@ -44,6 +48,14 @@ impl<'a> Caller<'a> {
             KeySource::Bearer => "bearer".to_owned(),
             KeySource::Header(name) => format!("header:{name}"),
         })
+    }
+
+    /// The id of the issued key that was presented.
+    pub(crate) fn key_id(&self) -> Option<&str> {
+        match self.consumer.as_ref()? {
+            ConsumerSource::Issued(owner) => Some(&owner.key_id),
+            ConsumerSource::Configured(_) | ConsumerSource::Dynamic(_) => None,
+        }
     }
 
     /// The consumer's name, or `anonymous`.
@@ -79,6 +91,7 @@ impl ConsumerSource<'_> {
     pub(super) fn consumer(&self) -> &Consumer {
         match self {
             Self::Configured(consumer) => consumer,
+            Self::Issued(owner) => &owner.consumer,
             Self::Dynamic(consumer) => consumer,
         }
     }

@@ -122,7 +122,8 @@ impl<P: Host> Reservation<P> {
                     LedgerReply::Done
                     | LedgerReply::Balances(_)
                     | LedgerReply::Usage(_)
-                    | LedgerReply::Register(_),
+                    | LedgerReply::Register(_)
+                    | LedgerReply::Log(_),
                 ) => failures.add_fault(Fault::LedgerUnavailable),
                 Err(fault) => failures.add_fault(fault),
             }

@@ -31,7 +31,8 @@ impl RecordSinks {
 
     /// Adds a record to the usage totals; `cost` is in billionths of a USD.
     pub(crate) fn count_usage<P: Host>(&self, host: &P, record: &Record, cost: u64) {
-        self.usage_aggregator.record(host, record, cost);
+        let settings = self.config.observe.requests;
+        self.usage_aggregator.record(host, record, cost, settings);
     }
 
     /// Writes a record to the host's log and queues it for the OTLP collector.

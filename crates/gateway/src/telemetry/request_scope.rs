@@ -115,6 +115,7 @@ impl<P: Host> RequestScope<P> {
         self.record.consumer = Some(caller.id().to_owned());
         self.record.group = caller.group().map(str::to_owned);
         self.record.key_source = caller.key_source();
+        self.record.key_id = caller.key_id().map(str::to_owned);
         self.record.operation = Some(operation);
     }
 
@@ -122,6 +123,7 @@ impl<P: Host> RequestScope<P> {
     pub(crate) fn parsed(&mut self, request: &Request) {
         self.record.model = Some(request.model.clone());
         self.record.stream = request.stream;
+        self.record.user.clone_from(&request.user);
     }
 
     /// Records the route. `is_named`: a route names exactly this model.
