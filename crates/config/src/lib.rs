@@ -60,6 +60,8 @@ pub use route::{
 pub use server::{Origins, Server};
 pub use storage::{RedisServer, Storage};
 
+use std::time::Duration;
+
 use parse::MissingSecrets;
 use secret::Secret;
 use sha2::{Digest, Sha256};
@@ -83,6 +85,11 @@ pub fn secret_names(document: &str) -> Vec<String> {
         }
     }
     names
+}
+
+/// Parses a duration as documents write it: a whole number and `ms`, `s`, `m`, or `h`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    raw::Span(text.to_owned()).duration()
 }
 
 /// Finds a secret by its name in a document.

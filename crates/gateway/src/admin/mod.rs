@@ -14,6 +14,8 @@ mod config_json;
 mod consumer;
 mod history;
 mod key;
+mod key_roll;
+mod key_use;
 mod kinds;
 mod ledger_unit;
 mod limit;
@@ -24,15 +26,19 @@ mod metrics;
 mod pagination;
 mod query;
 mod request_body;
+mod request_log;
+mod requests;
 mod response;
 mod route_match;
 mod router;
 mod session;
 mod session_cookie;
 mod sign_in;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod usage_query;
 mod verdicts;
 mod word_lists;
 
@@ -224,6 +230,11 @@ async fn dispatch<P: Host>(
         Action::DiffVersions => config_diff::diff(&request).await,
         Action::ListKinds => kinds::list(&request),
         Action::MatchRoute => route_match::get(&request).await,
+        Action::ListTargets => targets::list(&request).await,
+        Action::ListRequests => requests::list(&request).await,
+        Action::CountRequests => requests::histogram(&request).await,
+        Action::ReadRequest => requests::get(&request).await,
+        Action::RollKey => key_roll::roll(&request).await,
         Action::Usage => usage::get(&request).await,
         Action::Audit => audit::list(&request).await,
         Action::Verdicts => verdicts::list(&request).await,
@@ -250,6 +261,14 @@ impl<'a, P: Host> AdminRequest<'a, P> {
 
     fn parse_query(&self, allowed: &[&'static str]) -> Result<Query, AdminError> {
         Query::parse(self.parts.uri.query(), allowed)
+    }
+
+    fn parse_repeatable(
+        &self,
+        allowed: &[&'static str],
+        repeatable: &[&'static str],
+    ) -> Result<Query, AdminError> {
+        Query::parse_repeatable(self.parts.uri.query(), allowed, repeatable)
     }
 
     /// Returns `answer` if the request has no query parameters.

@@ -42,6 +42,11 @@ pub(super) enum Action {
     DiffVersions,
     ListKinds,
     MatchRoute,
+    ListTargets,
+    ListRequests,
+    CountRequests,
+    ReadRequest,
+    RollKey,
     Usage,
     Audit,
     Verdicts,
@@ -70,7 +75,7 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// All paths and methods.
-pub(super) const ROUTES: [AdminRoute; 42] = {
+pub(super) const ROUTES: [AdminRoute; 47] = {
     use Action as A;
     use config::Role::{Editor, Owner, Viewer};
     [
@@ -92,6 +97,7 @@ pub(super) const ROUTES: [AdminRoute; 42] = {
         route(Method::GET, "consumers/{consumer}/keys/{key}", Viewer, A::ReadKey),
         route(Method::PATCH, "consumers/{consumer}/keys/{key}", Editor, A::ChangeKey),
         route(Method::DELETE, "consumers/{consumer}/keys/{key}", Editor, A::RevokeKey),
+        route(Method::POST, "consumers/{consumer}/keys/{key}/roll", Editor, A::RollKey),
         route(Method::GET, "limits", Viewer, A::ListLimits),
         route(Method::GET, "limits/{limit}", Viewer, A::ReadLimit),
         route(Method::GET, "limits/{limit}/{value}", Viewer, A::ReadBalance),
@@ -106,6 +112,10 @@ pub(super) const ROUTES: [AdminRoute; 42] = {
         route(Method::GET, "config/versions/{version}/diff/{other}", Viewer, A::DiffVersions),
         route(Method::GET, "kinds", Viewer, A::ListKinds),
         route(Method::GET, "match", Viewer, A::MatchRoute),
+        route(Method::GET, "targets", Viewer, A::ListTargets),
+        route(Method::GET, "requests", Viewer, A::ListRequests),
+        route(Method::GET, "requests/histogram", Viewer, A::CountRequests),
+        route(Method::GET, "requests/{request}", Viewer, A::ReadRequest),
         route(Method::GET, "usage", Viewer, A::Usage),
         route(Method::GET, "audit", Viewer, A::Audit),
         route(Method::GET, "verdicts", Viewer, A::Verdicts),

@@ -3,9 +3,11 @@
 mod catalogue;
 mod config;
 mod key_lifecycle;
+mod key_roll;
 mod limits;
 mod metrics;
 mod race;
+mod recorded;
 mod responses;
 mod roles;
 mod sessions;

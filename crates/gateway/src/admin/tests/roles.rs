@@ -35,8 +35,11 @@ fn each_route_requires_its_role() {
             let fixture = Fixture::new();
             let path = route.path.replace("{consumer}", "acme").replace("{limit}", "team");
             let path = path.replace("{value}", "acme").replace("{key}", "key_1");
-            let path =
-                path.replace("{version}", "0").replace("{other}", "0").replace("{list}", "terms");
+            let path = path
+                .replace("{version}", "0")
+                .replace("{other}", "0")
+                .replace("{request}", "req_1")
+                .replace("{list}", "terms");
             let path = path.replace("{session}", "1");
             let answer = block_on(fixture.request(token, route.method.clone(), &path, ""));
             let refused = answer.body["error"]["code"] == "role_not_allowed";

@@ -87,7 +87,7 @@ fn usage_without_step_is_one_total() {
     let start = 1_767_225_600 + 8 * 3_600;
     let (end, start) = (at(start + 24 * 3_600 + 1_800), at(start));
     let expected = json!({
-        "from": start, "to": end, "step": "total", "by": [],
+        "from": start, "to": end, "step": "total", "timezone": "UTC", "by": [],
         "data": [{
             "start": start, "requests": 8, "failed": 4, "limited": 0, "estimated": 0,
             "cache_hits": 4, "guard_blocks": 0,
