@@ -5,6 +5,7 @@ use std::rc::Rc;
 use http::request::Parts;
 
 use crate::auth::access;
+use crate::auth::caller::ActingConsumer;
 use crate::cache::lookup::{self, CacheLookup, CacheRequest};
 use crate::error::{Error, Refusal};
 use crate::gateway::Gateway;
@@ -25,6 +26,8 @@ use crate::response::recorder::Retention;
 use crate::response::{self, Reply, ServedAnswer, models};
 use crate::routing::plan::{MatchedRoute, TargetPlan};
 use crate::telemetry::otlp::TraceContext;
+use crate::telemetry::record_sinks::RecordSinks;
+use crate::telemetry::record_tap::RecordTap;
 use crate::telemetry::request_scope::RequestScope;
 use crate::telemetry::transcript::Transcript;
 use crate::upstream::caller_upstreams::CallerUpstreams;
@@ -49,11 +52,22 @@ impl Gateway {
         if let Some(answer) = cors.as_ref().and_then(|cors| cors.preflight_response(&parts)) {
             return answer;
         }
-        let mut response = self.handle_api(host, parts, body).await;
+        let mut response = self.handle_api(host, parts, body, self.record_sinks()).await;
         if let Some(cors) = cors {
             cors.add_headers(response.headers_mut());
         }
         response
+    }
+
+    /// Handles the request of an operator, whose record goes to `tap`.
+    pub(crate) async fn handle_for_operator<P: Host>(
+        self: &Rc<Self>,
+        host: P,
+        request: http::Request<Body>,
+        tap: RecordTap,
+    ) -> http::Response<Body> {
+        let (parts, body) = request.into_parts();
+        self.handle_api(host, parts, body, self.record_sinks().with_tap(tap)).await
     }
 
     async fn handle_api<P: Host>(
@@ -61,6 +75,7 @@ impl Gateway {
         host: P,
         parts: Parts,
         mut body: Body,
+        sinks: RecordSinks,
     ) -> http::Response<Body> {
         let api = match GatewayEndpoint::parse(&parts.method, parts.uri.path()) {
             // Without a record: a load balancer's health check is no caller's request.
@@ -72,7 +87,7 @@ impl Gateway {
         };
         let id = request_id::request_id(&parts.headers, &host);
         let trace = self.start_trace(&host, &parts);
-        let mut scope = RequestScope::open(self.record_sinks(), host.clone(), id, trace);
+        let mut scope = RequestScope::open(sinks, host.clone(), id, trace);
         let result = match api {
             Ok(api) => run(self, api, &parts, &mut body, &mut scope).await,
             Err(refusal) => Err(refusal.into()),
@@ -101,7 +116,10 @@ pub(crate) async fn run<P: Host>(
     let client_ip = client_ip::client_ip(config, parts);
     access::check_global_ip(config, client_ip)?;
     // Authentication comes before the body is read: anonymous clients must not cause work.
-    let caller = gateway.authenticator().authenticate(host, headers).await?;
+    let caller = match parts.extensions.get::<ActingConsumer>() {
+        Some(acting) => acting.caller(config),
+        None => gateway.authenticator().authenticate(host, headers).await?,
+    };
     scope.authenticated(&caller, api.operation());
     scope.update(|record| record.client = client_product(headers));
     access::check_caller_ip(&caller, client_ip)?;

@@ -12,6 +12,7 @@ mod config;
 mod config_diff;
 mod config_json;
 mod consumer;
+mod guard_check;
 mod history;
 mod key;
 mod key_roll;
@@ -24,6 +25,8 @@ mod limit_list;
 mod lock;
 mod metrics;
 mod pagination;
+mod playground;
+mod provider_test;
 mod query;
 mod request_body;
 mod request_log;
@@ -43,6 +46,7 @@ mod verdicts;
 mod word_lists;
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use ::config::Config;
 use auth::AuthenticatedOperator;
@@ -73,6 +77,8 @@ pub(crate) const PREFIX: &str = "/admin/v1/";
 /// State that the handlers of the admin API need.
 #[derive(Clone, Copy, Debug)]
 struct AdminContext<'a> {
+    /// The gateway in force, for requests that operators make. `None` in tests of handlers without one.
+    pub gateway: Option<&'a Rc<Gateway>>,
     pub config: &'a Config,
     /// Digest of `ADMIN_TOKEN`. Without it and without operators the admin API is disabled.
     pub token: Option<&'a KeyDigest>,
@@ -99,7 +105,7 @@ pub(crate) fn is_admin_path(path: &str) -> bool {
 /// Handles one request to an admin path. A new configuration goes to `reloading_gateway`; without it the
 /// configuration cannot be changed.
 pub(crate) async fn handle<P: Host>(
-    gateway: &Gateway,
+    gateway: &Rc<Gateway>,
     reloading_gateway: Option<&ReloadingGateway>,
     host: P,
     request: http::Request<Body>,
@@ -111,6 +117,7 @@ pub(crate) async fn handle<P: Host>(
         return crate::response::unrecorded_error_response(&refusal);
     }
     let context = AdminContext {
+        gateway: Some(gateway),
         config: gateway.config(),
         token: gateway.secrets().admin_token.as_ref(),
         pepper: gateway.secrets().pepper.as_ref(),
@@ -181,6 +188,10 @@ async fn dispatch<P: Host>(
         Method::PUT => {
             request_body::read_body(&parts.headers, body, request_body::MAX_CONFIG_BYTES).await?
         }
+        Method::POST if route.action == Action::Try => {
+            let max = context.config.server.max_body.min(request_body::MAX_CONFIG_BYTES);
+            request_body::read_body(&parts.headers, body, max).await?
+        }
         Method::POST | Method::PATCH => {
             request_body::read_body(&parts.headers, body, request_body::MAX_BODY_BYTES).await?
         }
@@ -235,6 +246,11 @@ async fn dispatch<P: Host>(
         Action::CountRequests => requests::histogram(&request).await,
         Action::ReadRequest => requests::get(&request).await,
         Action::RollKey => key_roll::roll(&request).await,
+        Action::CheckGuard => guard_check::check(&request).await,
+        Action::TestProvider => provider_test::test(&request).await,
+        Action::TestUnsavedProvider => provider_test::test_unsaved(&request).await,
+        Action::ListModels => provider_test::models(&request).await,
+        Action::Try => playground::send(&request).await,
         Action::Usage => usage::get(&request).await,
         Action::Audit => audit::list(&request).await,
         Action::Verdicts => verdicts::list(&request).await,
@@ -250,6 +266,11 @@ async fn dispatch<P: Host>(
 }
 
 impl<'a, P: Host> AdminRequest<'a, P> {
+    /// The gateway in force.
+    fn gateway(&self) -> Result<&'a Rc<Gateway>, AdminError> {
+        self.context.gateway.ok_or_else(AdminError::unknown_url)
+    }
+
     fn key_store(&self) -> KeyStore<'a, P> {
         KeyStore::new(self.host, self.context.key_cache)
     }

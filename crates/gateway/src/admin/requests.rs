@@ -272,7 +272,7 @@ fn row_json(line: &LoggedRequest) -> Value {
     shown
 }
 
-fn detail_json(line: &LoggedRequest) -> Value {
+pub(super) fn detail_json(line: &LoggedRequest) -> Value {
     let mut shown = json!(line);
     shown["at"] = rfc3339_json(Timestamp::from_millis(line.at_ms));
     shown["flags"] = json!(flags(line));

@@ -13,11 +13,20 @@ use crate::response::json::json_response;
 
 pub(super) type AdminResult = Result<AdminResponse, AdminError>;
 
+/// Body of a response.
+#[derive(Debug)]
+enum ResponseBody {
+    None,
+    Json(Vec<u8>),
+    /// A whole response of the pipeline.
+    Passed(Box<http::Response<Body>>),
+}
+
 /// A successful response.
 #[derive(Debug)]
 pub(super) struct AdminResponse {
     status: StatusCode,
-    body: Option<Vec<u8>>,
+    body: ResponseBody,
     headers: Vec<(&'static str, Box<str>)>,
 }
 
@@ -33,7 +42,11 @@ impl AdminResponse {
 
     /// A response with JSON text, unchanged.
     pub(super) fn from_json_text(text: String) -> Self {
-        Self { status: StatusCode::OK, body: Some(text.into_bytes()), headers: Vec::new() }
+        Self {
+            status: StatusCode::OK,
+            body: ResponseBody::Json(text.into_bytes()),
+            headers: Vec::new(),
+        }
     }
 
     pub(super) fn with_header(mut self, name: &'static str, value: String) -> Self {
@@ -47,8 +60,14 @@ impl AdminResponse {
         Self { status: StatusCode::CREATED, ..reply }
     }
 
+    /// A response of the pipeline, with its own status and headers.
+    pub(super) fn from_response(response: http::Response<Body>) -> Self {
+        let body = ResponseBody::Passed(Box::new(response));
+        Self { status: StatusCode::OK, body, headers: Vec::new() }
+    }
+
     pub(super) fn no_content() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: None, headers: Vec::new() }
+        Self { status: StatusCode::NO_CONTENT, body: ResponseBody::None, headers: Vec::new() }
     }
 }
 
@@ -203,10 +222,13 @@ pub(super) fn into_response(
     request_id: &str,
 ) -> http::Response<Body> {
     let (mut response, more) = match answer {
-        Ok(AdminResponse { status, body: Some(body), headers }) => {
+        Ok(AdminResponse { status, body: ResponseBody::Json(body), headers }) => {
             (json_response(status, body), headers)
         }
-        Ok(AdminResponse { status, body: None, headers }) => {
+        Ok(AdminResponse { status: _, body: ResponseBody::Passed(response), headers }) => {
+            (*response, headers)
+        }
+        Ok(AdminResponse { status, body: ResponseBody::None, headers }) => {
             let mut response = http::Response::new(Body::Empty);
             *response.status_mut() = status;
             (response, headers)

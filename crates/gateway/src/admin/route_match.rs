@@ -67,7 +67,7 @@ pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
 }
 
 /// A consumer of the configuration or of the store.
-async fn find_consumer<P: Host>(
+pub(super) async fn find_consumer<P: Host>(
     request: &AdminRequest<'_, P>,
     id: &str,
 ) -> Result<Consumer, AdminError> {

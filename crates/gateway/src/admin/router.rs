@@ -47,6 +47,11 @@ pub(super) enum Action {
     CountRequests,
     ReadRequest,
     RollKey,
+    CheckGuard,
+    TestProvider,
+    TestUnsavedProvider,
+    ListModels,
+    Try,
     Usage,
     Audit,
     Verdicts,
@@ -75,7 +80,7 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// All paths and methods.
-pub(super) const ROUTES: [AdminRoute; 47] = {
+pub(super) const ROUTES: [AdminRoute; 52] = {
     use Action as A;
     use config::Role::{Editor, Owner, Viewer};
     [
@@ -112,6 +117,11 @@ pub(super) const ROUTES: [AdminRoute; 47] = {
         route(Method::GET, "config/versions/{version}/diff/{other}", Viewer, A::DiffVersions),
         route(Method::GET, "kinds", Viewer, A::ListKinds),
         route(Method::GET, "match", Viewer, A::MatchRoute),
+        route(Method::POST, "guards/{guard}/check", Editor, A::CheckGuard),
+        route(Method::POST, "providers/test", Owner, A::TestUnsavedProvider),
+        route(Method::POST, "providers/{provider}/test", Editor, A::TestProvider),
+        route(Method::GET, "providers/{provider}/models", Viewer, A::ListModels),
+        route(Method::POST, "try", Editor, A::Try),
         route(Method::GET, "targets", Viewer, A::ListTargets),
         route(Method::GET, "requests", Viewer, A::ListRequests),
         route(Method::GET, "requests/histogram", Viewer, A::CountRequests),

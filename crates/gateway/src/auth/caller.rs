@@ -25,6 +25,20 @@ pub(crate) enum ConsumerSource<'a> {
     Dynamic(Rc<Consumer>),
 }
 
+/// The consumer as which an operator makes a request, in the request's extensions. Nothing that a caller
+/// sends becomes one.
+#[derive(Clone, Debug)]
+pub(crate) struct ActingConsumer(pub(crate) Option<Consumer>);
+
+impl ActingConsumer {
+    /// The caller of the request.
+    pub(crate) fn caller<'a>(&self, config: &'a Config) -> Caller<'a> {
+        let Some(consumer) = &self.0 else { return Caller::ANONYMOUS };
+        let consumer = ConsumerSource::Dynamic(Rc::new(consumer.clone()));
+        Caller { key_source: None, ..Caller::from_consumer(config, consumer, &KeySource::Bearer) }
+    }
+}
+
 /// The name of a caller without a key.
 pub(crate) const ANONYMOUS: &str = "anonymous";
 

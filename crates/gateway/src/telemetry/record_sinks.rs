@@ -10,6 +10,7 @@ use crate::telemetry::otlp::TraceContext;
 use crate::telemetry::usage::aggregator::UsageAggregator;
 
 use super::otlp::exporter::OtlpExporter;
+use super::record_tap::RecordTap;
 
 /// Everything that receives a record once its request is over. A clone shares the receivers.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct RecordSinks {
     config: Rc<Config>,
     usage_aggregator: Rc<UsageAggregator>,
     otlp_exporter: Rc<OtlpExporter>,
+    /// Receives the record, too, if an operator made the request.
+    tap: Option<RecordTap>,
 }
 
 impl RecordSinks {
@@ -26,11 +29,26 @@ impl RecordSinks {
         usage_aggregator: Rc<UsageAggregator>,
         otlp_exporter: Rc<OtlpExporter>,
     ) -> Self {
-        Self { config, usage_aggregator, otlp_exporter }
+        Self { config, usage_aggregator, otlp_exporter, tap: None }
+    }
+
+    /// The same sinks, with a receiver of the record of an operator's request.
+    pub(crate) fn with_tap(self, tap: RecordTap) -> Self {
+        Self { tap: Some(tap), ..self }
+    }
+
+    fn is_counted(&self) -> bool {
+        self.tap.as_ref().is_none_or(|tap| tap.is_counted)
     }
 
     /// Adds a record to the usage totals; `cost` is in billionths of a USD.
     pub(crate) fn count_usage<P: Host>(&self, host: &P, record: &Record, cost: u64) {
+        if let Some(tap) = &self.tap {
+            tap.set(record);
+        }
+        if !self.is_counted() {
+            return;
+        }
         let settings = self.config.observe.requests;
         self.usage_aggregator.record(host, record, cost, settings);
     }
@@ -43,6 +61,9 @@ impl RecordSinks {
         trace: Option<Rc<TraceContext>>,
         cost: u64,
     ) {
+        if !self.is_counted() {
+            return;
+        }
         host.record(&record);
         self.otlp_exporter.enqueue(&self.config, host, record, trace, cost);
     }

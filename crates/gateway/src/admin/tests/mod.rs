@@ -6,6 +6,7 @@ mod key_lifecycle;
 mod key_roll;
 mod limits;
 mod metrics;
+mod playground;
 mod race;
 mod recorded;
 mod responses;
@@ -93,6 +94,7 @@ impl Fixture {
 
     fn context(&self) -> AdminContext<'_> {
         AdminContext {
+            gateway: None,
             config: &self.config,
             token: self.token.as_ref(),
             pepper: self.pepper.as_ref(),

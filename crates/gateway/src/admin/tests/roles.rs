@@ -39,6 +39,8 @@ fn each_route_requires_its_role() {
                 .replace("{version}", "0")
                 .replace("{other}", "0")
                 .replace("{request}", "req_1")
+                .replace("{guard}", "g")
+                .replace("{provider}", "p")
                 .replace("{list}", "terms");
             let path = path.replace("{session}", "1");
             let answer = block_on(fixture.request(token, route.method.clone(), &path, ""));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use civil_time::Timestamp;
 use config::RequestLog;
 use ledger::LogLine;
+use openai::TokenSource;
 use serde::{Deserialize, Serialize};
 
 use crate::record::{GuardRecord, Outcome, Record};
@@ -49,6 +50,9 @@ pub(crate) struct LoggedRequest {
     pub(crate) cache_write_tokens: u64,
     pub(crate) output_tokens: u64,
     pub(crate) reasoning_tokens: u64,
+    /// `reported`, `estimated`, or `none`: source of the tokens.
+    #[serde(default)]
+    pub(crate) counted: String,
     pub(crate) cost_usd: Option<f64>,
     pub(crate) first_token_ms: Option<u64>,
     pub(crate) total_ms: u64,
@@ -121,7 +125,7 @@ fn is_kept(record: &Record, sample: u16) -> bool {
 }
 
 impl LoggedRequest {
-    fn new(record: &Record) -> Self {
+    pub(crate) fn new(record: &Record) -> Self {
         let short = |text: &String| text.chars().take(MAX_TEXT_CHARS).collect::<String>();
         let optional = |text: &Option<String>| text.as_ref().map(short);
         let name = |text: Option<&'static str>| text.map(str::to_owned);
@@ -151,6 +155,7 @@ impl LoggedRequest {
             cache_write_tokens: tokens.cache_write,
             output_tokens: tokens.output,
             reasoning_tokens: tokens.reasoning,
+            counted: source_name(tokens.counted).to_owned(),
             cost_usd: record.cost_usd,
             first_token_ms: record.first_token_ms,
             total_ms: record.total_ms,
@@ -171,6 +176,14 @@ impl LoggedRequest {
                 .collect(),
             guards: record.guards.iter().take(MAX_ITEMS).map(LoggedFinding::new).collect(),
         }
+    }
+}
+
+fn source_name(source: TokenSource) -> &'static str {
+    match source {
+        TokenSource::None => "none",
+        TokenSource::Reported => "reported",
+        TokenSource::Estimated => "estimated",
     }
 }
 
