@@ -8,6 +8,7 @@ use super::consumer::{Consumer, Group};
 use super::guard::Guard;
 use super::history::History;
 use super::index::{ConsumerIndex, ProviderIndex, RouteIndex};
+use super::ip_access::IpAccessList;
 use super::limit::Limit;
 use super::model_index::ModelIndex;
 use super::observe::Observe;
@@ -43,6 +44,8 @@ pub struct Config {
     pub operators: Vec<Operator>,
     /// How long a sign-in to the console lasts.
     pub sessions: SessionTimes,
+    /// IP access to the admin API.
+    pub admin_ip_access: IpAccessList,
     /// Checks of requests and answers, in the order of the document.
     pub guards: Vec<Guard>,
     /// The response cache. `None` if off.

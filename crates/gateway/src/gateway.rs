@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use civil_time::Timestamp;
 use config::Config;
 use ledger::CardinalityLimits;
 
@@ -15,12 +16,14 @@ use crate::config_loader::GatewaySecrets;
 use crate::guards::pipeline::GuardServices;
 use crate::guards::word_lists::WordLists;
 use crate::history::load::ConversationStore;
+use crate::host::Host;
 use crate::host::recent_writes::RecentWrites;
 use crate::limits::local_state::LimiterState;
 use crate::request::body_budget::BodyBudget;
 use crate::telemetry::otlp::exporter::OtlpExporter;
 use crate::telemetry::record_sinks::RecordSinks;
 use crate::telemetry::usage::aggregator::UsageAggregator;
+use crate::telemetry::usage::details::CoolingDown;
 use crate::upstream::state::Upstreams;
 
 /// A gateway with its configuration and its state between requests. A host keeps one per isolate.
@@ -112,6 +115,16 @@ impl Gateway {
     pub(crate) fn record_sinks(&self) -> RecordSinks {
         let (usage, exporter) = (Rc::clone(&self.usage_aggregator), Rc::clone(&self.otlp_exporter));
         RecordSinks::new(Rc::clone(&self.config), usage, exporter)
+    }
+
+    /// Reports the targets and keys that cool down here, with the usage totals.
+    pub(crate) fn report_health<P: Host>(&self, host: &P) {
+        self.usage_aggregator.record_health(host, || self.cooling_down(host.now()));
+    }
+
+    /// Targets and keys that cool down in this isolate.
+    pub(crate) fn cooling_down(&self, now: Timestamp) -> Vec<CoolingDown> {
+        self.upstreams.cooling_down(&self.config, now)
     }
 
     pub(crate) fn authenticator(&self) -> Authenticator<'_> {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{SecretText, Span};
+use super::{Addresses, SecretText, Span};
 
 /// Allowed values of `role`.
 pub(crate) const ROLES: [&str; 3] = ["owner", "editor", "viewer"];
@@ -16,6 +16,8 @@ pub(crate) struct Admin {
     pub(crate) operators: Vec<Operator>,
     /// How long a sign-in to the console lasts.
     pub(crate) session: AdminSession,
+    /// IP addresses from which the admin API may be called. Default: all.
+    pub(crate) addresses: Option<Addresses>,
 }
 
 /// How long a sign-in to the console lasts.

@@ -13,6 +13,7 @@ mod config_diff;
 mod config_json;
 mod consumer;
 mod guard_check;
+mod health;
 mod history;
 mod key;
 mod key_roll;
@@ -34,6 +35,7 @@ mod requests;
 mod response;
 mod route_match;
 mod router;
+mod secrets;
 mod session;
 mod session_cookie;
 mod sign_in;
@@ -63,6 +65,7 @@ use session_cookie::SessionCookie;
 use crate::auth::access;
 use crate::auth::keys::{KeyCache, KeyStore, Pepper};
 use crate::auth::session::{SessionCache, SessionKey};
+use crate::error::Refusal;
 use crate::gateway::Gateway;
 use crate::host::Host;
 use crate::host::body::Body;
@@ -115,6 +118,10 @@ pub(crate) async fn handle<P: Host>(
     if let Err(refusal) = access::check_global_ip(gateway.config(), address) {
         read_body::drain_body(&host, &parts.headers, &mut body).await;
         return crate::response::unrecorded_error_response(&refusal);
+    }
+    if !gateway.config().admin_ip_access.allows(address) {
+        read_body::drain_body(&host, &parts.headers, &mut body).await;
+        return crate::response::unrecorded_error_response(&Refusal::AddressNotAllowed);
     }
     let context = AdminContext {
         gateway: Some(gateway),
@@ -251,6 +258,8 @@ async fn dispatch<P: Host>(
         Action::TestUnsavedProvider => provider_test::test_unsaved(&request).await,
         Action::ListModels => provider_test::models(&request).await,
         Action::Try => playground::send(&request).await,
+        Action::ReadHealth => health::get(&request).await,
+        Action::ListSecrets => secrets::list(&request).await,
         Action::Usage => usage::get(&request).await,
         Action::Audit => audit::list(&request).await,
         Action::Verdicts => verdicts::list(&request).await,

@@ -124,7 +124,7 @@ impl<'a, P: Host> LogReader<'a, P> {
         let query = LogQuery { before, after, parts: self.parts.clone(), texts: true, limit };
         let lines = self.read(hour, [(); SHARD_COUNT].map(|()| query.clone())).await?;
         let mut lines: Vec<LogLine> = lines.into_iter().flatten().collect();
-        lines.sort_by(|one, other| other.number.cmp(&one.number));
+        lines.sort_by_key(|line| std::cmp::Reverse(line.number));
         lines.truncate(limit);
         Ok(parse_lines(&lines))
     }
@@ -198,7 +198,7 @@ impl<'a, P: Host> LogReader<'a, P> {
                 found.extend(lines);
             }
         }
-        found.sort_by(|one, other| other.number.cmp(&one.number));
+        found.sort_by_key(|line| std::cmp::Reverse(line.number));
         let parsed = parse_lines(&found).into_iter().map(|(_, line)| line).collect();
         Ok((parsed, next))
     }

@@ -274,12 +274,17 @@ fn row_json(line: &LoggedRequest) -> Value {
 
 pub(super) fn detail_json(line: &LoggedRequest) -> Value {
     let mut shown = json!(line);
+    for name in LoggedRequest::OPTIONAL_MEMBERS {
+        if shown.get(name).is_none() {
+            shown[name] = Value::Null;
+        }
+    }
     shown["at"] = rfc3339_json(Timestamp::from_millis(line.at_ms));
     shown["flags"] = json!(flags(line));
     shown
 }
 
-/// What is special about a request.
+/// Marks of a request, for icons.
 fn flags(line: &LoggedRequest) -> Vec<&'static str> {
     let attempts = &line.attempts;
     let pairs = || attempts.windows(2);

@@ -52,6 +52,8 @@ pub(super) enum Action {
     TestUnsavedProvider,
     ListModels,
     Try,
+    ReadHealth,
+    ListSecrets,
     Usage,
     Audit,
     Verdicts,
@@ -80,7 +82,7 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// All paths and methods.
-pub(super) const ROUTES: [AdminRoute; 52] = {
+pub(super) const ROUTES: [AdminRoute; 54] = {
     use Action as A;
     use config::Role::{Editor, Owner, Viewer};
     [
@@ -122,6 +124,9 @@ pub(super) const ROUTES: [AdminRoute; 52] = {
         route(Method::POST, "providers/{provider}/test", Editor, A::TestProvider),
         route(Method::GET, "providers/{provider}/models", Viewer, A::ListModels),
         route(Method::POST, "try", Editor, A::Try),
+        route(Method::GET, "health", Viewer, A::ReadHealth),
+        // The names tell what else the host has.
+        route(Method::GET, "secrets", Owner, A::ListSecrets),
         route(Method::GET, "targets", Viewer, A::ListTargets),
         route(Method::GET, "requests", Viewer, A::ListRequests),
         route(Method::GET, "requests/histogram", Viewer, A::CountRequests),

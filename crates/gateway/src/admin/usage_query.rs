@@ -262,6 +262,7 @@ fn detail_name(kind: DetailKind) -> &'static str {
         DetailKind::User => "user",
         DetailKind::Client => "client",
         DetailKind::Limit => "limit",
+        DetailKind::Health => "health",
     }
 }
 

@@ -87,7 +87,7 @@ impl<'a> Authenticator<'a> {
             host.warn(&format!("API key lookup failed: {error}"));
             Fault::AuthenticationUnavailable
         })?;
-        Ok(found.map(|found| ConsumerSource::Issued(found)))
+        Ok(found.map(ConsumerSource::Issued))
     }
 }
 

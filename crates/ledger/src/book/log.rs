@@ -25,13 +25,12 @@ impl Book {
         // A clock that went back must not put a line before one that was read already.
         let last = self.log_names().next_back().and_then(|name| number_of(name));
         let first = now.as_millis().saturating_mul(NUMBERS_PER_MILLI);
-        let mut number = last.map_or(first, |last| first.max(last + 1));
-        for line in &new.lines {
+        let first = last.map_or(first, |last| first.max(last + 1));
+        for (number, line) in (first..).zip(&new.lines) {
             let name = name_of(number);
             let LogLine { number: _, until, label, text } = line.clone();
             self.rows.insert(name.clone(), BookRow::Log { until, label, text });
             self.dirty.insert(name);
-            number += 1;
         }
         let surplus = self.log_names().count().saturating_sub(new.max);
         let oldest: Vec<String> = self.log_names().take(surplus).cloned().collect();

@@ -278,3 +278,98 @@ fn try_answers_as_the_consumer_and_ends_with_the_record() {
     isolate.assert_refused("POST try", &uncharged, 400, "invalid_request");
     assert_eq!(isolate.send("VIC", "POST try", &anonymous).0, 403);
 }
+
+#[test]
+fn health_shows_what_cools_down_in_how_many_isolates() {
+    let isolate = Isolate::with_document(&json!({
+        "auth": { "required": false },
+        "providers": [{ "id": "openai", "keys": ["secret:KEY_A", "secret:KEY_B"] }],
+        "routes": [{ "id": "chat", "models": ["gpt-*"], "targets": [{ "provider": "openai" }],
+            "retries": { "attempts": 0 } }],
+    }));
+    let fine = isolate.assert_status("GET health", &Value::Null, 200);
+    assert_eq!((&fine["targets"], &fine["keys"]), (&json!([]), &json!([])));
+    let ask = |isolate: &Isolate| {
+        let body = json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": "Hi" }] });
+        let request =
+            Request::post("/v1/chat/completions").header("content-type", "application/json");
+        let body = Body::from(Bytes::from(body.to_string()));
+        let request = request.body(body).expect("a request");
+        let response = block_on(isolate.service.handle(isolate.fake.clone(), request));
+        drop(block_on(response.into_body().collect(usize::MAX)));
+    };
+    // Nothing listens there: the target cools down for everyone.
+    (0..8).for_each(|_| ask(&isolate));
+    let here = isolate.assert_status("GET health", &Value::Null, 200);
+    let target = &here["targets"][0];
+    assert_eq!(
+        (&target["target"], &target["resting"]),
+        (&json!("openai/gpt-4o"), &json!(1)),
+        "{here}"
+    );
+    assert!(target["until"].is_string());
+    // Another isolate knows it from the report, which is written with the usage of the next minute.
+    isolate.fake.advance(std::time::Duration::from_secs(1));
+    isolate.fake.run_deferred();
+    let other = Isolate { fake: isolate.fake.clone(), service: Service::default() };
+    let there = other.assert_status("GET health", &Value::Null, 200);
+    assert!(there["isolates"].as_u64() >= Some(1), "{there}");
+    // A refused key is shown by its position, never by its value.
+    let refusal = r#"{"error":{"message":"Incorrect API key","code":"invalid_api_key"}}"#;
+    isolate.fake.advance(std::time::Duration::from_secs(60));
+    isolate.fake.set_response(Some(refusal));
+    (0..2).for_each(|_| ask(&isolate));
+    let keys = isolate.assert_status("GET health", &Value::Null, 200);
+    assert_eq!(keys["keys"][0]["key"], 0, "{keys}");
+    assert!(!keys.to_string().contains("KEY_A"));
+    isolate.fake.run_deferred();
+    let there = other.assert_status("GET health", &Value::Null, 200);
+    assert_eq!(there["isolates"], 1, "{there}");
+    isolate.fake.set_ledger_unavailable(true);
+    isolate.assert_refused("GET health", &Value::Null, 503, "ledger_unavailable");
+}
+
+#[test]
+fn secrets_are_listed_by_name_and_place() {
+    let isolate = Isolate::without_guards();
+    let list = isolate.assert_status("GET secrets", &Value::Null, 200);
+    let named = |name: &str| {
+        let data = list["data"].as_array().expect("secrets").iter();
+        data.clone().find(|it| it["name"] == name).expect("it is listed").clone()
+    };
+    let places = json!(["providers.openai.keys[1]"]);
+    let key = json!({ "name": "KEY_B", "set": true, "reserved": false, "used_by": places });
+    assert_eq!(named("KEY_B"), key);
+    assert_eq!(named("EVE")["used_by"], json!(["admin.operators.eve.token"]));
+    assert_eq!(named("ADMIN_TOKEN")["reserved"], true);
+    assert_eq!(isolate.send("EVE", "GET secrets", &Value::Null).0, 403);
+    // A served document may name a secret that is not set.
+    let missing = Isolate::with_document(&json!({
+        "providers": [{ "id": "openai", "keys": ["secret:MISSING"] }],
+        "routes": [{ "id": "chat", "models": ["*"], "targets": [{ "provider": "openai" }] }],
+    }));
+    let list = missing.assert_status("GET secrets", &Value::Null, 200);
+    let is_missing = |it: &Value| it["name"] == "MISSING" && it["set"] == false;
+    assert!(list["data"].as_array().expect("secrets").iter().any(is_missing), "{list}");
+}
+
+#[test]
+fn admin_api_is_closed_to_other_addresses() {
+    let isolate = Isolate::with_document(&json!({
+        "server": { "address_header": "x-real-ip" },
+        "auth": { "required": false },
+        "providers": [{ "id": "ollama" }],
+        "routes": [{ "id": "chat", "models": ["m"], "targets": [{ "provider": "ollama" }] }],
+        "admin": { "addresses": { "allow": ["10.0.0.0/8"] } },
+    }));
+    let send = |path: &str, address: &str| {
+        let request = Request::get(path).header("authorization", "Bearer ADMIN_TOKEN");
+        let request = request.header("x-real-ip", address).body(Body::Empty).expect("a request");
+        block_on(isolate.service.handle(isolate.fake.clone(), request)).status().as_u16()
+    };
+    assert_eq!(send("/admin/v1/consumers", "10.1.2.3"), 200);
+    for path in ["/admin/v1/consumers", "/admin/v1/session", "/metrics"] {
+        assert_eq!(send(path, "192.0.2.1"), 403, "{path}");
+    }
+    assert_eq!(send("/v1/models", "192.0.2.1"), 200);
+}

@@ -14,9 +14,10 @@ use super::super::router::{Action, ROUTES};
 use super::super::{PREFIX, auth};
 use super::{ADMIN, Fixture};
 
-/// Reads that show content of users, and changes of one's own sessions.
-const EXCEPTIONS: [Action; 5] = [
+/// Reads of content and of names of secrets, and changes of one's own sessions.
+const EXCEPTIONS: [Action; 6] = [
     Action::ReadConversation,
+    Action::ListSecrets,
     Action::OpenSession,
     Action::CloseSession,
     Action::RevokeSession,

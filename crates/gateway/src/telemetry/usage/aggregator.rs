@@ -18,9 +18,9 @@ use crate::limits::ledger_client;
 use crate::record::{Outcome, Record};
 use crate::telemetry::metrics;
 
-use super::details::{detail_rows, key_use_book, key_use_row};
+use super::details::{CoolingDown, detail_rows, health_rows, key_use_book, key_use_row};
 use super::keys::{
-    HOUR, RETENTION_DAYS, RETENTION_HOURS, SHARDS, UsageDimensions, day_book, hour_book,
+    HOUR, MINUTE, RETENTION_DAYS, RETENTION_HOURS, SHARDS, UsageDimensions, day_book, hour_book,
     hourly_key, hourly_retained_until, minutely_key, minutely_retained_until, random_shard,
 };
 use super::request_log::log_line;
@@ -52,6 +52,8 @@ pub(crate) struct UsageAggregator {
     waiting_log: RefCell<BTreeMap<BookId, Vec<LogLine>>>,
     /// Lines that one book keeps.
     max_log_lines: Cell<usize>,
+    /// Minute of the last report of health.
+    health_minute: Cell<u64>,
     /// Hours in which keys were last used here.
     key_uses: RefCell<FifoCache<String, u64>>,
     /// Operations that may have been applied or not. Each is repeated unchanged with the same id,
@@ -71,6 +73,7 @@ impl UsageAggregator {
             waiting: RefCell::default(),
             waiting_log: RefCell::default(),
             max_log_lines: Cell::default(),
+            health_minute: Cell::default(),
             key_uses: RefCell::new(FifoCache::new(MAX_KEYS_REMEMBERED)),
             unconfirmed: RefCell::default(),
             id_seed: Cell::default(),
@@ -126,6 +129,28 @@ impl UsageAggregator {
         let book_id = metrics::book_id(shard);
         for (key, totals) in metrics::metric_rows(record, &dimensions, totals) {
             self.add_row(book_id.clone(), key, metrics::retained_until(at), &totals);
+        }
+        self.start_write(host);
+    }
+
+    /// Reports what cools down in this isolate, once in a minute.
+    pub(crate) fn record_health<P: Host>(
+        self: &Rc<Self>,
+        host: &P,
+        report: impl FnOnce() -> Vec<CoolingDown>,
+    ) {
+        let now = host.now();
+        let minute = now.as_millis() / MINUTE;
+        // The first request of an isolate chooses its shard.
+        let Some(seed) = self.id_seed.get().filter(|_| self.health_minute.get() != minute) else {
+            return;
+        };
+        self.health_minute.set(minute);
+        for row in health_rows(&report(), now) {
+            if let Some(key) = row.minutely_key(now) {
+                let book_id = hour_book(now, random_shard(seed));
+                self.add_row(book_id, key, minutely_retained_until(now), &row.totals);
+            }
         }
         self.start_write(host);
     }

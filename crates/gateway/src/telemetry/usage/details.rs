@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 use crate::record::{ANSWERED, AttemptKind, Outcome, Record};
 use crate::telemetry::metrics::{attempt_results, split_target};
 
-use super::keys::{UsageDimensions, decode_part, hour_of_day, minute_of_hour, push_encoded};
+use super::keys::{
+    UsageDimensions, decode_part, hour_of_day, minute_of_hour, push_encoded, start_of_hour,
+};
 
 /// A dimension with rows of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,11 +28,13 @@ pub(crate) enum DetailKind {
     Client,
     /// Requests that a limit refused: consumer, limit.
     Limit,
+    /// Isolates that reported something in a minute: what, provider, and model or position of the key.
+    Health,
 }
 
 impl DetailKind {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Target, Self::Key, Self::User, Self::Client, Self::Limit];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Target, Self::Key, Self::User, Self::Client, Self::Limit, Self::Health];
 
     fn letter(self) -> char {
         match self {
@@ -39,6 +43,7 @@ impl DetailKind {
             Self::User => 'u',
             Self::Client => 'c',
             Self::Limit => 'l',
+            Self::Health => 'h',
         }
     }
 }
@@ -59,7 +64,11 @@ impl DetailRow {
 
     /// Key among the rows of an hour. `None` if the row is kept by the hour only.
     pub(crate) fn minutely_key(&self, at: Timestamp) -> Option<String> {
-        (self.kind == DetailKind::Target).then(|| self.key(minute_of_hour(at)))
+        let is_minutely = match self.kind {
+            DetailKind::Target | DetailKind::Health => true,
+            DetailKind::Key | DetailKind::User | DetailKind::Client | DetailKind::Limit => false,
+        };
+        is_minutely.then(|| self.key(minute_of_hour(at)))
     }
 
     fn key(&self, number: u64) -> String {
@@ -193,6 +202,60 @@ fn target_rows(
         }
     }
     rows
+}
+
+/// Something that cools down in an isolate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CoolingDown {
+    /// Id of the provider.
+    pub(crate) provider: String,
+    pub(crate) what: CoolingDownPart,
+    pub(crate) until: Timestamp,
+}
+
+/// The part of a provider that cools down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CoolingDownPart {
+    /// A target, by its model.
+    Target(String),
+    /// A key, by its position.
+    Key(usize),
+}
+
+/// First part of a health row.
+pub(crate) const ISOLATE_ROW: &str = "isolate";
+pub(crate) const TARGET_ROW: &str = "target";
+pub(crate) const KEY_ROW: &str = "key";
+
+/// Width of a step in which the end of a cool-down is reported.
+const END_STEP: u64 = 1_000;
+
+/// The rows of one isolate's report. The end of a cool-down is in `statuses`, in seconds from the start of the
+/// hour: the greatest one counts.
+pub(crate) fn health_rows(report: &[CoolingDown], now: Timestamp) -> Vec<DetailRow> {
+    let row = |parts: [&str; 3], end: Option<u16>| {
+        let mut totals = UsageTotals { requests: 1, ..UsageTotals::default() };
+        if let Some(end) = end {
+            totals.statuses.add(end, 1);
+        }
+        DetailRow { kind: DetailKind::Health, parts: parts.map(str::to_owned).to_vec(), totals }
+    };
+    let mut rows = vec![row([ISOLATE_ROW, "", ""], None)];
+    for part in report {
+        let end = part.until.since(start_of_hour(now)).as_millis() / u128::from(END_STEP);
+        let end = Some(u16::try_from(end).unwrap_or(u16::MAX));
+        rows.push(match &part.what {
+            CoolingDownPart::Target(model) => row([TARGET_ROW, &part.provider, model], end),
+            CoolingDownPart::Key(key) => row([KEY_ROW, &part.provider, &key.to_string()], end),
+        });
+    }
+    rows
+}
+
+/// The end of a cool-down in a row of an hour.
+pub(crate) fn cool_down_end(hour: Timestamp, totals: &UsageTotals) -> Option<Timestamp> {
+    let last = totals.statuses.iter().map(|(end, _)| u64::from(end)).max()?;
+    Some(Timestamp::from_millis(hour.as_millis() + last * END_STEP))
 }
 
 /// Books with the last uses of keys.

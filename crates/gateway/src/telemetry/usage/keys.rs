@@ -23,7 +23,7 @@ pub(crate) const RETENTION_DAYS: u64 = 92;
 /// Hours for which totals by the minute are kept.
 pub(crate) const RETENTION_HOURS: u64 = 25;
 
-const MINUTE: u64 = 60 * 1_000;
+pub(super) const MINUTE: u64 = 60 * 1_000;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
 
 /// Bytes to which a part of a key is cut: callers may send any model name.

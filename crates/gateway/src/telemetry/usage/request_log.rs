@@ -24,25 +24,40 @@ const MAX_TEXT_CHARS: usize = 200;
 ///
 /// Readers select lines by text, such as `"route":"chat"`, so each of these names stands for one thing. An
 /// attempt's target counts as one of the request.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct LoggedRequest {
     pub(crate) id: String,
     pub(crate) at_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) operation: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) consumer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) route: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) model: Option<String>,
     pub(crate) stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<String>,
     pub(crate) outcome: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cache: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) blocked_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) client: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<String>,
     pub(crate) continued: bool,
     pub(crate) input_tokens: u64,
@@ -51,9 +66,10 @@ pub(crate) struct LoggedRequest {
     pub(crate) output_tokens: u64,
     pub(crate) reasoning_tokens: u64,
     /// `reported`, `estimated`, or `none`: source of the tokens.
-    #[serde(default)]
     pub(crate) counted: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cost_usd: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) first_token_ms: Option<u64>,
     pub(crate) total_ms: u64,
     pub(crate) attempts: Vec<LoggedAttempt>,
@@ -125,6 +141,26 @@ fn is_kept(record: &Record, sample: u16) -> bool {
 }
 
 impl LoggedRequest {
+    /// Members that a line leaves out if they are `None`.
+    pub(crate) const OPTIONAL_MEMBERS: [&str; 16] = [
+        "operation",
+        "consumer",
+        "group",
+        "key",
+        "route",
+        "model",
+        "target",
+        "status",
+        "error",
+        "limit",
+        "cache",
+        "blocked_by",
+        "client",
+        "user",
+        "cost_usd",
+        "first_token_ms",
+    ];
+
     pub(crate) fn new(record: &Record) -> Self {
         let short = |text: &String| text.chars().take(MAX_TEXT_CHARS).collect::<String>();
         let optional = |text: &Option<String>| text.as_ref().map(short);
@@ -251,10 +287,10 @@ mod tests {
             attempts: vec![attempt()],
             ..answered(1)
         };
-        assert!(text(&usual).len() < 800, "{}", text(&usual).len());
+        assert!(text(&usual).len() < 600, "{}", text(&usual).len());
         let detail = Some("x\u{1}\"".repeat(10_000));
         let attempts = (0..50).map(|_| Attempt { detail: detail.clone(), ..attempt() }).collect();
-        let huge = Record { attempts, user: detail.clone(), model: detail.clone(), ..answered(1) };
+        let huge = Record { attempts, user: detail.clone(), model: detail, ..answered(1) };
         let line = text(&huge);
         assert!(line.len() <= 8 << 10, "{}", line.len());
         let read: LoggedRequest = serde_json::from_str(&line).expect("JSON");
