@@ -36,8 +36,11 @@ impl AdminResponse {
         Self::from_json_text(text).with_header("content-type", content_type.to_owned())
     }
 
+    /// A response with the members of objects in a fixed order that people can read.
     pub(super) fn json(value: &Value) -> Self {
-        Self::from_json_text(value.to_string())
+        let mut text = String::new();
+        write_ordered(value, &mut text);
+        Self::from_json_text(text)
     }
 
     /// A response with JSON text, unchanged.
@@ -68,6 +71,56 @@ impl AdminResponse {
 
     pub(super) fn no_content() -> Self {
         Self { status: StatusCode::NO_CONTENT, body: ResponseBody::None, headers: Vec::new() }
+    }
+}
+
+/// Members that stand first, in this order.
+const FIRST_MEMBERS: [&str; 12] = [
+    "id", "version", "name", "target", "limit", "consumer", "key", "at", "start", "from", "to",
+    "data",
+];
+
+/// Members that stand last, in this order.
+const LAST_MEMBERS: [&str; 8] =
+    ["quotas", "attempts", "guards", "changes", "detail", "document", "cursor", "newest"];
+
+/// Writes JSON with ordered members; those without a place of their own are sorted by name between the first
+/// and the last ones.
+fn write_ordered(value: &Value, text: &mut String) {
+    let place = |list: &[&str], name: &str| list.iter().position(|member| *member == name);
+    match value {
+        Value::Object(members) => {
+            let rank = |name: &str| match (place(&FIRST_MEMBERS, name), place(&LAST_MEMBERS, name))
+            {
+                (Some(position), _) => (0, position),
+                (None, None) => (1, 0),
+                (None, Some(position)) => (2, position),
+            };
+            let mut ordered: Vec<(&String, &Value)> = members.iter().collect();
+            ordered.sort_by_key(|(name, _)| (rank(name), *name));
+            text.push('{');
+            for (position, (name, value)) in ordered.into_iter().enumerate() {
+                if position > 0 {
+                    text.push(',');
+                }
+                text.extend([Value::from(name.as_str()).to_string().as_str(), ":"]);
+                write_ordered(value, text);
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for (position, item) in items.iter().enumerate() {
+                if position > 0 {
+                    text.push(',');
+                }
+                write_ordered(item, text);
+            }
+            text.push(']');
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            text.push_str(&value.to_string());
+        }
     }
 }
 
@@ -262,4 +315,24 @@ pub(super) fn into_response(
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::write_ordered;
+
+    #[test]
+    fn finding_43_members_stand_in_a_readable_order() {
+        let value = json!({
+            "cursor": null, "data": [{ "created_at": "x", "id": "a\"b", "by": [1, 2.5], "quotas": {} }],
+        });
+        let mut text = String::new();
+        write_ordered(&value, &mut text);
+        let expected =
+            r#"{"data":[{"id":"a\"b","by":[1,2.5],"created_at":"x","quotas":{}}],"cursor":null}"#;
+        assert_eq!(text, expected);
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), value);
+    }
 }

@@ -148,6 +148,13 @@ impl UsageRange {
         Ok(Self { from, to, step, zone })
     }
 
+    /// The last 24 hours, by the hour.
+    pub(super) fn last_day(now: Timestamp) -> Self {
+        let from = now.as_millis().saturating_sub(DAY.as_millis() as u64);
+        let from = keys::start_of_hour(Timestamp::from_millis(from));
+        Self { from, to: now, step: TimeStep::Total, zone: Zone::UTC }
+    }
+
     /// Name of the time zone.
     pub(super) fn zone_name(&self) -> &'static str {
         self.zone.name()

@@ -4,13 +4,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use config::RequestLog;
-use ledger::CardinalityLimits;
+use ledger::{CardinalityLimits, Hold, Operation};
 use openai::{TokenSource, Tokens};
 use serde_json::{Value, json};
 
-use crate::host::Clock;
+use crate::host::{Clock, LedgerHost};
+use crate::limits::matching::{account_name, book_id, ledger_rule};
 use crate::record::{Attempt, AttemptKind, Outcome, Record};
 use crate::telemetry::usage::aggregator::UsageAggregator;
+use crate::testing::fake_host::block_on;
 
 use super::Fixture;
 
@@ -371,4 +373,29 @@ fn log_keeps_no_content_is_bounded_and_can_be_off() {
     recorder.settings.keep = Duration::ZERO;
     recorder.record(&[recorder.answered("late")]);
     assert!(!format!("{:?}", recorder.fixture.fake.books()).contains("late"));
+}
+
+#[test]
+fn busiest_consumers_are_looked_at_for_the_nearest_to_a_limit() {
+    let recorder = Recorder::new();
+    let fixture = &recorder.fixture;
+    for number in 0..60 {
+        let body = format!(r#"{{"id":"c{number:02}"}}"#);
+        fixture.assert_status("POST consumers", &body, 201);
+    }
+    // The last one by its name is the only one with requests, and near its maximum.
+    let consumer = || Some("c59".to_owned());
+    recorder.record(&[Record { consumer: consumer(), ..recorder.answered("a") }]);
+    let (limit, now) = (&fixture.config.limits[0], fixture.fake.now());
+    let quota = &limit.quotas[1];
+    let account = account_name(limit, quota.measure, "c59");
+    let rule = ledger_rule(quota, now);
+    let hold = Hold { account, rule, min: 1, want: 2_500_000_000, slice: None };
+    let until = now + Duration::from_secs(600);
+    let operation = Operation::Reserve { id: 1, until, holds: vec![hold] };
+    block_on(fixture.fake.apply(&book_id(limit, "c59"), &operation)).expect("it is there");
+    let limits = recorder.get("limits");
+    let team = limits["data"].as_array().expect("limits").iter().find(|it| it["id"] == "team");
+    let nearest = &team.expect("it is configured")["nearest"];
+    assert_eq!((&nearest["key"], &nearest["used_share"]), (&json!("c59"), &json!(0.2)));
 }
