@@ -123,7 +123,7 @@ pub(crate) mod tests {
 
     use civil_time::Timestamp;
     use gateway::host::error::HostError;
-    use ledger::{Book, BookId, Hold, LedgerReply, Operation, Rule, Window};
+    use ledger::{Book, BookId, Hold, LedgerReply, NewLogLines, Operation, Rule, Window};
 
     use super::{CasStore, Commit, MAX_CHAINED_SWAPS, Swap, commit};
 
@@ -275,7 +275,15 @@ pub(crate) mod tests {
             assert_eq!(memory.swaps.get(), swaps);
         };
         assert_swaps(&[&read_operation(), &Operation::ReadUsage], 0);
-        assert_swaps(&[&Operation::AddUsage { id: 0, bounds: None, rows: Vec::new() }], 0);
+        assert_swaps(
+            &[&Operation::AddUsage {
+                id: 0,
+                bounds: None,
+                rows: Vec::new(),
+                log: NewLogLines::default(),
+            }],
+            0,
+        );
         assert!(memory.values.borrow().is_empty() && memory.claims.borrow().is_empty());
         assert_swaps(&[&reserve(1, 11, 10)], 0);
         assert_eq!(memory.value(&book_id()), None);

@@ -101,6 +101,21 @@ pub struct Operator {
     pub role: Role,
 }
 
+/// `[admin] session`: how long a sign-in to the console lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionTimes {
+    /// The time without a call after which it ends.
+    pub idle: Duration,
+    /// The time after which it ends in any case.
+    pub total: Duration,
+}
+
+impl Default for SessionTimes {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(30 * 60), total: Duration::from_secs(12 * 60 * 60) }
+    }
+}
+
 /// An operator's rights; each role includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {

@@ -2,12 +2,13 @@
 //!
 //! References are indices into its own lists, weights have a sum above zero, secrets are resolved.
 
-use super::auth::{Auth, Operator};
+use super::auth::{Auth, Operator, SessionTimes};
 use super::cache::Cache;
 use super::consumer::{Consumer, Group};
 use super::guard::Guard;
 use super::history::History;
 use super::index::{ConsumerIndex, ProviderIndex, RouteIndex};
+use super::ip_access::IpAccessList;
 use super::limit::Limit;
 use super::model_index::ModelIndex;
 use super::observe::Observe;
@@ -41,6 +42,10 @@ pub struct Config {
     pub prices: Prices,
     /// Operators of the admin API besides the owner of `ADMIN_TOKEN`.
     pub operators: Vec<Operator>,
+    /// How long a sign-in to the console lasts.
+    pub sessions: SessionTimes,
+    /// IP access to the admin API.
+    pub admin_ip_access: IpAccessList,
     /// Checks of requests and answers, in the order of the document.
     pub guards: Vec<Guard>,
     /// The response cache. `None` if off.

@@ -321,6 +321,40 @@ static PROVIDER_KINDS: [ProviderKind; 28] = [
     ProviderKind { name: "openai-compatible", keyless: true, paths: ALL_ENDPOINTS, ..DEFAULTS },
 ];
 
+/// A kind of provider, for forms.
+#[derive(Clone, Debug)]
+pub struct KindSummary {
+    /// The value of `kind`.
+    pub name: &'static str,
+    /// The base URL; `{account}` stands for the account. `None` if the configuration must set it.
+    pub base_url: Option<&'static str>,
+    /// The endpoints that it offers: `chat`, `completions`, `embeddings`.
+    pub endpoints: Vec<&'static str>,
+    /// Whether `account` must be set.
+    pub needs_account: bool,
+    /// Whether `api_version` may be set.
+    pub takes_api_version: bool,
+    /// Whether it accepts calls without a key.
+    pub keyless: bool,
+}
+
+/// Every built-in kind, in the order of the documentation.
+pub fn provider_kinds() -> impl Iterator<Item = KindSummary> {
+    PROVIDER_KINDS.iter().map(|kind| {
+        let optional =
+            [("completions", kind.paths.completions), ("embeddings", kind.paths.embeddings)];
+        let optional = optional.into_iter().filter_map(|(name, path)| path.map(|_| name));
+        KindSummary {
+            name: kind.name,
+            base_url: kind.base_url,
+            endpoints: std::iter::once("chat").chain(optional).collect(),
+            needs_account: kind.has_account(),
+            takes_api_version: kind.has_versions(),
+            keyless: kind.keyless,
+        }
+    })
+}
+
 impl ProviderKind {
     /// Finds a kind by its name.
     pub(super) fn lookup(name: &str) -> Option<&'static Self> {

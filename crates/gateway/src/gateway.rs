@@ -2,18 +2,21 @@
 
 use std::rc::Rc;
 
+use civil_time::Timestamp;
 use config::Config;
 use ledger::CardinalityLimits;
 
 use crate::auth::authenticate::Authenticator;
 use crate::auth::jwt::JwtAuthenticator;
 use crate::auth::keys::KeyCache;
+use crate::auth::session::SessionCache;
 use crate::cache::lookup::ResponseCache;
 use crate::cache::single_flight::SingleFlight;
 use crate::config_loader::GatewaySecrets;
 use crate::guards::pipeline::GuardServices;
 use crate::guards::word_lists::WordLists;
 use crate::history::load::ConversationStore;
+use crate::host::Host;
 use crate::host::recent_writes::RecentWrites;
 use crate::limits::local_state::LimiterState;
 use crate::request::body_budget::BodyBudget;
@@ -21,6 +24,7 @@ use crate::rollouts::Rollouts;
 use crate::telemetry::otlp::exporter::OtlpExporter;
 use crate::telemetry::record_sinks::RecordSinks;
 use crate::telemetry::usage::aggregator::UsageAggregator;
+use crate::telemetry::usage::details::CoolingDown;
 use crate::upstream::state::Upstreams;
 
 /// A gateway with its configuration and its state between requests. A host keeps one per isolate.
@@ -39,6 +43,7 @@ pub struct Gateway {
     single_flight: Rc<SingleFlight>,
     body_budget: Rc<BodyBudget>,
     rollouts: Rc<Rollouts>,
+    session_cache: Rc<SessionCache>,
 }
 
 impl Gateway {
@@ -60,6 +65,7 @@ impl Gateway {
             recent_writes: Rc::default(),
             single_flight: Rc::default(),
             body_budget: Rc::default(),
+            session_cache: Rc::default(),
         })
     }
 
@@ -82,6 +88,7 @@ impl Gateway {
             single_flight: Rc::clone(&self.single_flight),
             body_budget: Rc::clone(&self.body_budget),
             rollouts: Rc::clone(&self.rollouts),
+            session_cache: Rc::clone(&self.session_cache),
         })
     }
 
@@ -100,6 +107,11 @@ impl Gateway {
         &self.key_cache
     }
 
+    /// Revoked sessions of operators.
+    pub(crate) fn session_cache(&self) -> &SessionCache {
+        &self.session_cache
+    }
+
     /// Recent writes to the store.
     pub(crate) fn recent_writes(&self) -> &Rc<RecentWrites> {
         &self.recent_writes
@@ -109,6 +121,16 @@ impl Gateway {
     pub(crate) fn record_sinks(&self) -> RecordSinks {
         let (usage, exporter) = (Rc::clone(&self.usage_aggregator), Rc::clone(&self.otlp_exporter));
         RecordSinks::new(Rc::clone(&self.config), usage, exporter, Rc::clone(&self.rollouts))
+    }
+
+    /// Reports the targets and keys that cool down here, with the usage totals.
+    pub(crate) fn report_health<P: Host>(&self, host: &P) {
+        self.usage_aggregator.record_health(host, || self.cooling_down(host.now()));
+    }
+
+    /// Targets and keys that cool down in this isolate.
+    pub(crate) fn cooling_down(&self, now: Timestamp) -> Vec<CoolingDown> {
+        self.upstreams.cooling_down(&self.config, now)
     }
 
     pub(crate) fn authenticator(&self) -> Authenticator<'_> {

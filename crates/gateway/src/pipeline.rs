@@ -8,6 +8,7 @@ use protocol::AnswerContext;
 use protocol::model::Protocol;
 
 use crate::auth::access;
+use crate::auth::caller::ActingConsumer;
 use crate::cache::lookup::{self, CacheLookup, CacheRequest};
 use crate::count_tokens;
 use crate::error::{Error, Refusal};
@@ -21,6 +22,7 @@ use crate::limits::matching::LimitSubject;
 use crate::request::client_ip;
 use crate::request::cors::Cors;
 use crate::request::endpoint::{self, ApiEndpoint, GatewayEndpoint};
+use crate::request::headers::client_product;
 use crate::request::parse::ParsedRequest;
 use crate::request::read_body::{self, BodyBounds};
 use crate::request::request_id;
@@ -30,6 +32,8 @@ use crate::routing::matched_route::MatchedRoute;
 use crate::routing::plan::TargetPlan;
 use crate::stored_response;
 use crate::telemetry::otlp::TraceContext;
+use crate::telemetry::record_sinks::RecordSinks;
+use crate::telemetry::record_tap::RecordTap;
 use crate::telemetry::request_scope::RequestScope;
 use crate::telemetry::transcript::Transcript;
 use crate::upstream::answer_form::base_context;
@@ -56,11 +60,22 @@ impl Gateway {
         if let Some(answer) = cors.as_ref().and_then(|cors| cors.preflight_response(&parts)) {
             return answer;
         }
-        let mut response = self.handle_api(host, parts, body).await;
+        let mut response = self.handle_api(host, parts, body, self.record_sinks()).await;
         if let Some(cors) = cors {
             cors.add_headers(response.headers_mut());
         }
         response
+    }
+
+    /// Handles the request of an operator, whose record goes to `tap`.
+    pub(crate) async fn handle_for_operator<P: Host>(
+        self: &Rc<Self>,
+        host: P,
+        request: http::Request<Body>,
+        tap: RecordTap,
+    ) -> http::Response<Body> {
+        let (parts, body) = request.into_parts();
+        self.handle_api(host, parts, body, self.record_sinks().with_tap(tap)).await
     }
 
     async fn handle_api<P: Host>(
@@ -68,6 +83,7 @@ impl Gateway {
         host: P,
         parts: Parts,
         mut body: Body,
+        sinks: RecordSinks,
     ) -> http::Response<Body> {
         let api = match GatewayEndpoint::parse(&parts.method, parts.uri.path()) {
             // Without a record: a load balancer's health check is no caller's request.
@@ -83,12 +99,13 @@ impl Gateway {
         };
         let id = request_id::request_id(&parts.headers, &host);
         let trace = self.start_trace(&host, &parts);
-        let mut scope = RequestScope::open(self.record_sinks(), host.clone(), id, trace);
+        let mut scope = RequestScope::open(sinks, host.clone(), id, trace);
         let result = match api {
             Ok(api) => run(self, api, &parts, &mut body, &mut scope).await,
             Err(refusal) => Err(refusal.into()),
         };
         let response = response::into_response(result, protocol, host.clone(), scope);
+        self.report_health(&host);
         // Without a wait, unless a refusal left a part of the body unread.
         read_body::drain_body(&host, &parts.headers, &mut body).await;
         response::strip_body_for_head(&parts.method, response)
@@ -113,8 +130,12 @@ pub(crate) async fn run<P: Host>(
     access::check_global_ip(config, client_ip)?;
     // Authentication comes before the body is read: anonymous clients must not cause work.
     let protocol = api.protocol(headers);
-    let caller = gateway.authenticator().authenticate(host, headers, protocol).await?;
+    let caller = match parts.extensions.get::<ActingConsumer>() {
+        Some(acting) => acting.caller(config),
+        None => gateway.authenticator().authenticate(host, headers, protocol).await?,
+    };
     scope.authenticated(&caller, api.operation());
+    scope.update(|record| record.client = client_product(headers));
     access::check_caller_ip(&caller, client_ip)?;
     let call = match api {
         ApiEndpoint::Models => {

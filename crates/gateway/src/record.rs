@@ -32,6 +32,15 @@ pub struct Record {
     /// The place of the key, as `[auth] sources` names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_source: Option<String>,
+    /// The id of the issued key, for usage and the request log.
+    #[serde(skip)]
+    pub key_id: Option<String>,
+    /// The request's `user`, for usage.
+    #[serde(skip)]
+    pub user: Option<String>,
+    /// The product that `user-agent` names, for usage.
+    #[serde(skip)]
+    pub client: Option<String>,
     /// The route of the model.
     pub route: Option<String>,
     /// The model that the caller named.
@@ -253,6 +262,17 @@ pub enum AttemptKind {
     /// The rest of an answer that broke off.
     #[serde(rename = "rest")]
     Continuation,
+}
+
+impl AttemptKind {
+    /// The name in the record.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "whole",
+            Self::Hedge => "hedge",
+            Self::Continuation => "rest",
+        }
+    }
 }
 
 /// The result of a call that was in flight when the caller hung up.

@@ -1,5 +1,7 @@
 //! All accounts of a book, and the one step by which they change.
 
+mod log;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -45,6 +47,11 @@ enum BookRow {
     },
     Register(Register),
     Rollout(Box<Rollout>),
+    Log {
+        until: Timestamp,
+        label: String,
+        text: String,
+    },
 }
 
 /// Prefix of usage rows: no account's name starts with it.
@@ -141,17 +148,19 @@ impl Book {
                 self.remove_if_default(name, now);
                 LedgerReply::Balances(vec![balance, before])
             }
-            Operation::AddUsage { id, bounds: limits, rows } => {
+            Operation::AddUsage { id, bounds: limits, rows, log } => {
                 self.recent_usage_ids.retain(|(at, _)| now.since(*at) < USAGE_DEDUP_TTL);
                 if !self.recent_usage_ids.iter().any(|(_, other)| other == id) {
                     self.recent_usage_ids.push((now, *id));
                     let surplus = self.recent_usage_ids.len().saturating_sub(MAX_USAGE_DEDUP_IDS);
                     self.recent_usage_ids.drain(..surplus);
                     rows.iter().for_each(|row| self.add_usage(row, *limits));
+                    self.append_log(log, now);
                 }
                 LedgerReply::Done
             }
             Operation::ReadUsage => LedgerReply::Usage(self.usage_rows()),
+            Operation::ReadLog(query) => LedgerReply::Log(self.read_log(query, now)),
             Operation::Exchange { register, after, text } => {
                 LedgerReply::Register(self.exchange_register(register, *after, text))
             }
@@ -166,7 +175,7 @@ impl Book {
     pub fn next_sweep(&self) -> Option<Timestamp> {
         let due = |row: &BookRow| match row {
             BookRow::Account(account) => account.next_change(),
-            BookRow::Usage { until, .. } => Some(*until),
+            BookRow::Usage { until, .. } | BookRow::Log { until, .. } => Some(*until),
             BookRow::Register(_) | BookRow::Rollout(_) => None,
         };
         self.rows.values().filter_map(due).min()
@@ -177,7 +186,7 @@ impl Book {
     pub fn ends_at(&self) -> Option<Timestamp> {
         let end = |row: &BookRow| match row {
             BookRow::Account(account) => account.ends_at(),
-            BookRow::Usage { until, .. } => Some(*until),
+            BookRow::Usage { until, .. } | BookRow::Log { until, .. } => Some(*until),
             BookRow::Register(_) | BookRow::Rollout(_) => None,
         };
         self.rows.values().map(end).try_fold(Timestamp::default(), |last, end| Some(last.max(end?)))
@@ -195,8 +204,10 @@ impl Book {
                     account.advance(now);
                     !account.is_default(now)
                 }
-                BookRow::Usage { until, .. } if *until > now => return true,
-                BookRow::Usage { .. } => false,
+                BookRow::Usage { until, .. } | BookRow::Log { until, .. } if *until > now => {
+                    return true;
+                }
+                BookRow::Usage { .. } | BookRow::Log { .. } => false,
                 BookRow::Register(_) | BookRow::Rollout(_) => return true,
             };
             touched.insert(name.clone());
@@ -276,7 +287,7 @@ impl Book {
             .rows
             .entry(name.to_owned())
             .or_insert_with(|| BookRow::Account(Account::new(window)));
-        if let BookRow::Usage { .. } | BookRow::Register(_) | BookRow::Rollout(_) = row {
+        if !matches!(row, BookRow::Account(_)) {
             *row = BookRow::Account(Account::new(window));
         }
         let BookRow::Account(account) = row else {
@@ -301,7 +312,7 @@ impl Book {
                     let known = self.rows.keys().filter_map(|name| name.strip_prefix(USAGE_PREFIX));
                     limits.limit_cardinality(known, &row.key)
                 }
-                None => fold_key(&row.key, self.rows.len()),
+                None => fold_key(&row.key, self.count_rows_like(&row.key)),
             };
             name = format!("{USAGE_PREFIX}{key}");
         }
@@ -310,12 +321,30 @@ impl Book {
                 *totals += &row.totals;
                 *until = row.until.max(*until);
             }
-            Some(BookRow::Account(_) | BookRow::Register(_) | BookRow::Rollout(_)) | None => {
+            Some(
+                BookRow::Account(_)
+                | BookRow::Register(_)
+                | BookRow::Log { .. }
+                | BookRow::Rollout(_),
+            )
+            | None => {
                 let fresh = BookRow::Usage { until: row.until, totals: row.totals.clone() };
                 self.rows.insert(name.clone(), fresh);
             }
         }
         self.dirty.insert(name);
+    }
+
+    /// Number of usage rows of the same kind: those of requests have a number as their first part, others a
+    /// number and a letter. Each kind has its own bound.
+    fn count_rows_like(&self, key: &str) -> usize {
+        let is_plain = |key: &str| {
+            let (first, _) = key.split_once('|').unwrap_or((key, ""));
+            first.ends_with(|last: char| last.is_ascii_digit())
+        };
+        let wanted = is_plain(key);
+        let keys = self.rows.keys().filter_map(|name| name.strip_prefix(USAGE_PREFIX));
+        keys.filter(|other| is_plain(other) == wanted).count()
     }
 
     fn exchange_register(&mut self, name: &str, after: u64, text: &str) -> Register {
@@ -333,16 +362,26 @@ impl Book {
     fn read_register(&self, name: &str) -> Register {
         match self.rows.get(&format!("{REGISTER_PREFIX}{name}")) {
             Some(BookRow::Register(register)) => register.clone(),
-            Some(BookRow::Account(_) | BookRow::Usage { .. } | BookRow::Rollout(_)) | None => {
-                Register::default()
-            }
+            Some(
+                BookRow::Account(_)
+                | BookRow::Usage { .. }
+                | BookRow::Log { .. }
+                | BookRow::Rollout(_),
+            )
+            | None => Register::default(),
         }
     }
 
     fn roll_out(&mut self, now: Timestamp, operation: &RolloutOperation) -> RolloutReply {
         let mut state = match self.rows.remove(ROLLOUT_ROW) {
             Some(BookRow::Rollout(state)) => Some(*state),
-            Some(BookRow::Account(_) | BookRow::Usage { .. } | BookRow::Register(_)) | None => None,
+            Some(
+                BookRow::Account(_)
+                | BookRow::Usage { .. }
+                | BookRow::Log { .. }
+                | BookRow::Register(_),
+            )
+            | None => None,
         };
         let reply = Rollout::apply(&mut state, now, operation);
         if let Some(state) = state {
@@ -358,7 +397,10 @@ impl Book {
                 let key = name.strip_prefix(USAGE_PREFIX)?.to_owned();
                 Some(UsageRow { key, until: *until, totals: totals.clone() })
             }
-            BookRow::Account(_) | BookRow::Register(_) | BookRow::Rollout(_) => None,
+            BookRow::Account(_)
+            | BookRow::Register(_)
+            | BookRow::Log { .. }
+            | BookRow::Rollout(_) => None,
         };
         self.rows.iter().filter_map(read).collect()
     }

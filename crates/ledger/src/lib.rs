@@ -36,8 +36,8 @@ pub use cardinality::CardinalityLimits;
 pub use cardinality::labels;
 pub use lease::{Drawn, Lease, Leases};
 pub use operation::{
-    AccountBalance, BalanceChange, BookId, Charge, Denied, Grant, Hold, LedgerReply, Operation,
-    Register, Rule, UsageRow, Window,
+    AccountBalance, BalanceChange, BookId, Charge, Denied, Grant, Hold, LedgerReply, LogLine,
+    LogQuery, NewLogLines, Operation, Register, Rule, UsageRow, Window,
 };
 pub use quantile_sketch::QuantileSketch;
 pub use sparse_counts::SparseCounts;

@@ -111,11 +111,9 @@ impl Calibration {
     }
 
     fn freeze(&mut self, quantiles: &[Option<u16>], may: impl Fn(usize) -> bool) {
-        let mut position = 0;
         let sketches = std::mem::take(&mut self.sketches);
-        for sketch in sketches {
+        for (position, sketch) in sketches.into_iter().enumerate() {
             let may = may(position) && sketch.total() >= MIN_SAMPLES;
-            position += 1;
             let quantile = quantiles.get(usize::from(sketch.check)).copied().flatten();
             let (true, Some(quantile)) = (may, quantile) else {
                 self.sketches.push(sketch);

@@ -101,6 +101,9 @@ pub(super) fn parse_document(
     let admin = root.field("admin");
     let operators =
         admin::operators(diagnostics, &admin.field("operators"), &raw.admin.operators, &consumers);
+    let sessions = admin::session_times(diagnostics, &admin.field("session"), &raw.admin.session);
+    let addresses = raw.admin.addresses.as_ref();
+    let admin_ip_access = permission::addresses(diagnostics, &admin.field("addresses"), addresses);
     let storage = storage::storage(diagnostics, &root, &raw.ledger, &raw.store);
 
     let warnings = std::mem::take(&mut diagnostics.warnings);
@@ -115,6 +118,8 @@ pub(super) fn parse_document(
         limits,
         prices,
         operators,
+        sessions,
+        admin_ip_access,
         guards,
         cache,
         history,

@@ -19,7 +19,7 @@ mod storage;
 mod units;
 
 pub(super) use self::rollout::{ON_UNDECIDED, Rollout, RolloutCheck};
-pub(super) use admin::{Admin, Operator, ROLES};
+pub(super) use admin::{Admin, AdminSession, Operator, ROLES};
 pub(super) use cache::{Cache, History, SCOPES};
 pub(super) use consumer::{Consumer, Group};
 pub(super) use guard::{
@@ -28,7 +28,7 @@ pub(super) use guard::{
 };
 pub(super) use issuer::{Issuer, TOKEN_GROUPS, UNKNOWN_SUBJECTS};
 pub(super) use limit::{Limit, PERIODS};
-pub(super) use observe::{Content, Observe, Otlp};
+pub(super) use observe::{Content, Observe, Otlp, Requests};
 pub(super) use permission::{Addresses, Bounds, Parameters};
 pub(super) use price::{Price, PriceTier};
 pub(super) use provider::Provider;

@@ -11,7 +11,7 @@ use civil_time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::audit_entry::{AUDIT_KEY_PREFIX, AuditEntry};
-use crate::host::Host;
+use crate::host::{Clock, Host, KvStore};
 
 use super::pagination::read_page;
 use super::query::Query;
@@ -48,7 +48,7 @@ impl<P: Host> AdminRequest<'_, P> {
     ) -> Result<AuditEntry, AdminError> {
         let entry = AuditEntry {
             at: self.host.now(),
-            by: self.operator.name.to_owned(),
+            by: self.operator.name.clone(),
             role: auth::role_name(self.operator.role).to_owned(),
             action: action.to_owned(),
             target,
@@ -67,6 +67,26 @@ impl<P: Host> AdminRequest<'_, P> {
         // The operator receives the error itself in any case.
         let _ = entry.store(self.host).await;
     }
+}
+
+/// Writes the entry of a sign-in with a wrong token.
+pub(super) async fn log_refused_sign_in(
+    host: &(impl Clock + KvStore),
+    address: String,
+    request_id: &str,
+) -> Result<(), AdminError> {
+    let entry = AuditEntry {
+        at: host.now(),
+        by: "unknown".to_owned(),
+        role: "none".to_owned(),
+        action: "session.refused".to_owned(),
+        target: "session".to_owned(),
+        from: Some(address),
+        request_id: request_id.to_owned(),
+        detail: Value::Null,
+        failed: None,
+    };
+    Ok(entry.store(host).await?)
 }
 
 /// `GET /audit`: newest first.

@@ -1,7 +1,5 @@
 //! Authentication of callers.
 
-use std::rc::Rc;
-
 use config::{Config, Consumer, ConsumerIndex, KeySource};
 use http::{HeaderMap, HeaderName};
 use protocol::model::Protocol;
@@ -91,7 +89,7 @@ impl<'a> Authenticator<'a> {
             host.warn(&format!("API key lookup failed: {error}"));
             Fault::AuthenticationUnavailable
         })?;
-        Ok(found.map(|found| ConsumerSource::Dynamic(Rc::clone(&found.consumer))))
+        Ok(found.map(ConsumerSource::Issued))
     }
 }
 

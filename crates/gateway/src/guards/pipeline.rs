@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use config::{Config, Guard, GuardKind, OnError, RouteIndex};
 use guards::{
-    Dimension, Finding, GuardError, GuardInput, Level, Masks, Phase, Verdict, WordList, aliyun,
+    Dimension, Finding, GuardError, GuardInput, GuardText, Level, Masks, Phase, Verdict, WordList,
+    aliyun,
 };
 use sha2::{Digest, Sha256};
 
@@ -103,6 +104,35 @@ pub(crate) struct GuardBlock {
     pub findings: Vec<Finding>,
 }
 
+/// A guard as it applies to a caller; `None` if it skips it.
+async fn activate<P: Host>(
+    services: GuardServices<'_>,
+    host: &P,
+    (guard_index, guard): (usize, &Guard),
+    caller: &Caller<'_>,
+) -> Option<ActiveGuard> {
+    let override_index = guard.overrides.iter().position(|other| {
+        other.consumers.iter().any(|one| one.matches(caller.id()))
+            || caller.group().is_some_and(|group| other.groups.iter().any(|one| one.matches(group)))
+    });
+    let other = override_index.map(|at| &guard.overrides[at]);
+    if other.is_some_and(|other| other.off) {
+        return None;
+    }
+    let block_at = other.and_then(|other| other.block_at).or(guard.block_at);
+    let stored_words = match &guard.kind {
+        GuardKind::Words(words) => match &words.stored_list {
+            Some(name) => services.word_lists.get(host, name).await,
+            None => None,
+        },
+        GuardKind::Aliyun(_)
+        | GuardKind::Moderation(_)
+        | GuardKind::Judge(_)
+        | GuardKind::Pii(_) => None,
+    };
+    Some(ActiveGuard { guard_index, block_at, override_index, stored_words })
+}
+
 impl<P: Host> GuardPipeline<P> {
     /// Collects the guards of a route for a caller; `None` if there are none.
     pub(crate) async fn for_request(
@@ -112,52 +142,55 @@ impl<P: Host> GuardPipeline<P> {
         caller: &Caller<'_>,
         request_id: &str,
     ) -> Option<Rc<Self>> {
-        let GuardServices { config, upstreams, word_lists } = services;
         let mut guards = Vec::new();
-        for (position, guard) in config.guards_for(route) {
-            let override_index = guard.overrides.iter().position(|other| {
-                other.consumers.iter().any(|one| one.matches(caller.id()))
-                    || caller
-                        .group()
-                        .is_some_and(|group| other.groups.iter().any(|one| one.matches(group)))
-            });
-            let other = override_index.map(|at| &guard.overrides[at]);
-            if other.is_some_and(|other| other.off) {
-                continue;
-            }
-            let block_at = other.and_then(|other| other.block_at).or(guard.block_at);
-            let list = match &guard.kind {
-                GuardKind::Words(words) => match &words.stored_list {
-                    Some(name) => word_lists.get(host, name).await,
-                    None => None,
-                },
-                GuardKind::Aliyun(_)
-                | GuardKind::Moderation(_)
-                | GuardKind::Judge(_)
-                | GuardKind::Pii(_) => None,
-            };
-            guards.push(ActiveGuard {
-                guard_index: position,
-                block_at,
-                override_index,
-                stored_words: list,
-            });
+        for (position, guard) in services.config.guards_for(route) {
+            guards.extend(activate(services, host, (position, guard), caller).await);
         }
         if guards.is_empty() {
             return None;
         }
-        let route = config.route(route).id.clone();
-        Some(Rc::new(Self {
-            config: Rc::clone(config),
-            upstreams: Rc::clone(upstreams),
+        let route = services.config.route(route).id.clone();
+        Some(Rc::new(Self::new(
+            services,
+            host,
+            guards,
+            GuardFindings::new(request_id, caller.id(), route),
+        )))
+    }
+
+    /// Runs one guard of the configuration on a text, without a request. `None` if it skips the caller. Nothing
+    /// is recorded.
+    pub(crate) async fn check_text(
+        services: GuardServices<'_>,
+        host: &P,
+        guard: (usize, &Guard),
+        caller: &Caller<'_>,
+        (phase, text): (Phase, String),
+    ) -> Option<GuardResult> {
+        let guard = activate(services, host, guard, caller).await?;
+        let findings = GuardFindings::new("", caller.id(), String::new());
+        let pipeline = Self::new(services, host, Vec::new(), findings);
+        let text = GuardText { number: 0, text, unchecked_from: 0, goes_on: false };
+        Some(pipeline.invoke_guard(&guard, phase, &text).await)
+    }
+
+    fn new(
+        services: GuardServices<'_>,
+        host: &P,
+        guards: Vec<ActiveGuard>,
+        findings: GuardFindings,
+    ) -> Self {
+        Self {
+            config: Rc::clone(services.config),
+            upstreams: Rc::clone(services.upstreams),
             host: host.clone(),
             session: aliyun::new_session_id(u128::from(host.entropy()) << 64),
             masks: RefCell::default(),
             answer_masks: RefCell::default(),
             question: RefCell::default(),
             guards,
-            findings: GuardFindings::new(request_id, caller.id(), route),
-        }))
+            findings,
+        }
     }
 
     /// Whether an override applies to this caller.

@@ -121,6 +121,8 @@ pub trait Tasks {
 /// A trait and not an argument at start: a later document may name secrets that the first one did
 /// not, and hosts fetch secrets by name.
 pub trait Settings {
+    /// Name of the edge, for operators.
+    const EDGE: &'static str = "native";
     /// Whether ledger and store can be kept elsewhere than in the host's own storage.
     const CHOOSES_STORAGE: bool = false;
     /// The deployed document, in JSON.

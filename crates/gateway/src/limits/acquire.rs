@@ -125,6 +125,7 @@ impl<P: Host> Reservation<P> {
                     | LedgerReply::Balances(_)
                     | LedgerReply::Usage(_)
                     | LedgerReply::Register(_)
+                    | LedgerReply::Log(_)
                     | LedgerReply::Rollout(_),
                 ) => failures.add_fault(Fault::LedgerUnavailable),
                 Err(fault) => failures.add_fault(fault),

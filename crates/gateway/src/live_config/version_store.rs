@@ -248,6 +248,7 @@ impl<P: Host> VersionStore<'_, P> {
             | LedgerReply::Done
             | LedgerReply::Balances(_)
             | LedgerReply::Usage(_)
+            | LedgerReply::Log(_)
             | LedgerReply::Rollout(_) => Err(HostError::new("unexpected ledger reply")),
         }
     }

@@ -132,7 +132,8 @@ fn rollout_reply(reply: LedgerReply) -> Option<RolloutReply> {
         | LedgerReply::Done
         | LedgerReply::Balances(_)
         | LedgerReply::Usage(_)
-        | LedgerReply::Register(_) => None,
+        | LedgerReply::Register(_)
+        | LedgerReply::Log(_) => None,
     }
 }
 

@@ -63,7 +63,7 @@ impl Isolate {
         let version = version.map_or(0, |share| share.version);
         let record = record(&self.host, side, version, results);
         self.rollouts.observe(&self.config, &record, 0);
-        self.aggregator.record(&self.host, &record, 0);
+        self.aggregator.record(&self.host, &record, 0, self.config.observe.requests);
         self.host.run_deferred();
     }
 }
@@ -213,7 +213,7 @@ fn assert_errors(change: impl Fn(&mut Record), results: &[&'static str], expecte
     let mut record = record(&host, Side::Canary, share.version, results);
     change(&mut record);
     isolate.rollouts.observe(&isolate.config, &record, 0);
-    isolate.aggregator.record(&host, &record, 0);
+    isolate.aggregator.record(&host, &record, 0, isolate.config.observe.requests);
     host.run_deferred();
     let state = block_on(crate::rollouts::sync::read_state(&host, isolate.route()));
     let counts = state.expect("the ledger is there").checks()[0].counts;

@@ -12,7 +12,7 @@ use crate::routing::weighted;
 /// Smallest share of its requests that a returning target gets, as a divisor.
 const MIN_WARM_UP_SHARE_DIVISOR: u64 = 10;
 
-/// What the choice depends on.
+/// Input of the choice.
 pub(super) struct Choice<'c, 'r, H> {
     pub config: &'c Config,
     pub matched: MatchedRoute<'c>,

@@ -30,6 +30,28 @@ pub(crate) fn choose_weighted(
     Some(replacement.map_or(chosen, |(replacement, _)| &replacement.target))
 }
 
+/// The share of each target of all requests, as a fraction of one. A rollout may set that of the last
+/// one, in percent.
+pub(crate) fn shares(
+    targets: &Targets,
+    canary_share: Option<u8>,
+) -> impl Iterator<Item = (&WeightedTarget, f64)> {
+    let last = targets.all().len() - 1;
+    let weighted = if canary_share.is_some() { last } else { last + 1 };
+    let weights = targets.all()[..weighted].iter().map(|target| f64::from(target.weight));
+    let total = weights.sum::<f64>().max(1.0);
+    let canary = canary_share.map(|percent| f64::from(percent) / 100.0);
+    targets.all().iter().enumerate().map(move |(index, target)| {
+        let share = f64::from(target.weight) / total;
+        let share = match canary {
+            Some(canary) if index == last => canary,
+            Some(canary) => share * (1.0 - canary),
+            None => share,
+        };
+        (target, share)
+    })
+}
+
 /// Draws a target while a rollout sets the share of the last one, in percent. The others share the rest
 /// by their weights.
 fn draw_with_canary<'t>(

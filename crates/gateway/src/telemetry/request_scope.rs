@@ -116,6 +116,7 @@ impl<P: Host> RequestScope<P> {
         self.record.consumer = Some(caller.id().to_owned());
         self.record.group = caller.group().map(str::to_owned);
         self.record.key_source = caller.key_source();
+        self.record.key_id = caller.key_id().map(str::to_owned);
         self.record.operation = Some(operation);
     }
 
@@ -124,6 +125,7 @@ impl<P: Host> RequestScope<P> {
         self.record.model = Some(request.model.clone());
         self.record.stream = request.stream;
         self.record.protocol = Some(protocol.id()).filter(|_| protocol != Protocol::Chat);
+        self.record.user.clone_from(&request.user);
     }
 
     /// Records the members that a translation left out, and reports them to the caller.

@@ -117,6 +117,16 @@ impl HealthTable {
         breaker.is_some_and(|breaker| breaker.is_open_for(caller))
     }
 
+    /// The targets of a provider that cool down for everyone, and the ends of their cool-downs.
+    pub(crate) fn cooling_down(
+        &self,
+        provider: usize,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (&str, Timestamp)> {
+        let breakers = self.breakers.get(provider).into_iter().flatten();
+        breakers.filter_map(move |(model, breaker)| Some((&**model, breaker.cool_down_end(now)?)))
+    }
+
     /// Measured load of a target.
     pub(crate) fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {
         self.loads[provider.position()].get(model).copied().unwrap_or_default()

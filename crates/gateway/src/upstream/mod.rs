@@ -36,4 +36,5 @@ mod translated_answer;
 pub(crate) mod translated_stream;
 pub(crate) mod usage_meter;
 pub(crate) mod usage_tail;
+mod whole_answer;
 pub mod wrapping;

@@ -1,18 +1,14 @@
 //! Reading of an upstream's response until an answer can be committed. The body decides whether it
 //! is a stream, one answer, or an error; the content type is a hint.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
-use openai::{
-    AnswerSize, AnswerSummary, ContentParts, Endpoint, ErrorReport, Event, InvalidAnswer, Tokens,
-};
+use openai::{ErrorReport, Event};
 use protocol::model::{FailureClass, Protocol};
-use protocol::{AnswerContext, summarize_answer};
 
 use crate::host::Host;
 use crate::host::body::{Body, append};
@@ -25,12 +21,10 @@ use super::answer::{Answer, AnswerContent};
 use super::answer_form::refused_answer;
 use super::attempt::{AcceptedAnswer, AnswerForm, AttemptContext, Exchange};
 use super::commit::{CommitState, Committed, Uncommitted};
-use super::refusal::{self, Refusal, classify_error_answer};
-use super::sse_reader::{SseReader, StreamState};
+use super::refusal::{self, Refusal};
 use super::timeouts::{AttemptError, AttemptTimeouts};
-use super::translated_answer;
 use super::translated_stream::translate_stream;
-use super::wrapping::{self, JSON_TO_STREAM, Wrapping};
+use super::wrapping::{JSON_TO_STREAM, Wrapping, without_mark};
 
 /// Bodies up to this length are read whole before they are passed on, so that another target can
 /// still replace a broken one. Longer bodies are committed and streamed.
@@ -234,134 +228,6 @@ impl<P: Host> AttemptContext<'_, P> {
         AcceptedAnswer { answer, tokens: None, is_empty, is_cut: false, converted }
     }
 
-    /// Accepts an answer that is not to be a stream, if it is valid.
-    fn accept_whole(
-        &self,
-        (candidate, exchange): (&Candidate<'_>, Exchange),
-        head: &Parts,
-        whole: Bytes,
-        rest: Option<Body>,
-    ) -> Result<AcceptedAnswer, AttemptError> {
-        let content_type = Some(Wrapping::Json.content_type(head.headers.get(CONTENT_TYPE)));
-        let mut whole = without_mark(whole);
-        let bounds = self.request.output_bounds();
-        let accepted = |exchange: Exchange, content, tokens, (is_empty, is_cut), converted| {
-            let answer = exchange.into_answer(head.status, content_type, content);
-            Ok(AcceptedAnswer { answer, tokens, is_empty, is_cut, converted })
-        };
-        if let Some(rest) = rest {
-            // A translation needs the whole answer.
-            let stays = match exchange.form {
-                AnswerForm::Chat => self.request.protocol() == Protocol::Chat,
-                AnswerForm::Passing(_) => true,
-                AnswerForm::Translated(_) => false,
-            };
-            if !stays || Wrapping::detect(&whole) != Some(Wrapping::Json) {
-                return Err(Failure::NotAnAnswer.into());
-            }
-            let long = Committed::unparsed(whole, rest, self.prompt_size(), bounds);
-            let content = AnswerContent::Stream(Box::new(long));
-            return accepted(exchange, content, None, (false, false), None);
-        }
-        let is_events = wrapping::is_event_stream(&whole);
-        let converted = is_events.then_some(wrapping::STREAM_TO_JSON);
-        let (tokens, ends) = match exchange.form {
-            AnswerForm::Chat if is_events => {
-                let (answer, tokens, ends) = self.gather_events(&whole)?;
-                whole = answer;
-                (tokens, ends)
-            }
-            AnswerForm::Chat => self.measure(&self.check_answer(candidate, &whole)?),
-            AnswerForm::Translated(from) => {
-                whole = self.to_chat((candidate, &exchange), from, &whole)?;
-                self.measure(&self.check_answer(candidate, &whole)?)
-            }
-            AnswerForm::Passing(own) => {
-                if is_events {
-                    let context = self.answer_context(candidate, &exchange);
-                    whole = translated_answer::to_json(&whole, (own, own), &context)
-                        .map_err(|_| refused_answer(candidate, &whole))?;
-                }
-                let summary = summarize_answer(own, &whole);
-                self.measure(&summary.map_err(|found| match found {
-                    InvalidAnswer::NotJson => found.into(),
-                    InvalidAnswer::IsError | InvalidAnswer::Empty => {
-                        refused_answer(candidate, &whole)
-                    }
-                })?)
-            }
-        };
-        if exchange.is_for_writer(self.request.protocol()) {
-            self.check_writable(&whole)?;
-        }
-        accepted(exchange, AnswerContent::Whole(whole), Some(tokens), ends, converted)
-    }
-
-    /// Checks that an answer in Chat can be written in the caller's protocol, while another target can still
-    /// answer.
-    fn check_writable(&self, whole: &[u8]) -> Result<(), AttemptError> {
-        let answer = protocol::answer::read(Protocol::Chat, whole);
-        let written = answer.and_then(|answer| {
-            protocol::answer::write(self.request.protocol(), &answer, &AnswerContext::default())
-        });
-        written.map(drop).map_err(|failure| AttemptError {
-            detail: Some(failure.message.into_owned()),
-            ..Failure::NotAnAnswer.into()
-        })
-    }
-
-    /// Tokens of a whole answer, and whether it is empty and ends at its maximum length.
-    fn measure(&self, answer: &AnswerSummary) -> (Tokens, (bool, bool)) {
-        let size = AnswerSize {
-            prompt: self.prompt_size(),
-            answer: answer.text_size,
-            bounds: self.request.output_bounds(),
-            ..AnswerSize::default()
-        };
-        let is_empty =
-            self.request.endpoint() != Endpoint::Embeddings && answer.text_size.is_empty();
-        (Tokens::count(answer.usage, &size), (is_empty, answer.is_cut))
-    }
-
-    /// Parses one answer. An error in its place is classified like a refusal.
-    pub(super) fn check_answer(
-        &self,
-        candidate: &Candidate<'_>,
-        whole: &[u8],
-    ) -> Result<AnswerSummary, AttemptError> {
-        AnswerSummary::parse(self.request.endpoint(), whole).map_err(|found| match found {
-            InvalidAnswer::NotJson => found.into(),
-            InvalidAnswer::IsError | InvalidAnswer::Empty => {
-                let (failure, name) = classify_error_answer(candidate.provider.kind, whole);
-                AttemptError::named(failure, Some(name.unwrap_or(found.name())))
-            }
-        })
-    }
-
-    /// Puts the events of a stream that nobody asked for together as one answer. Also returns whether it is
-    /// empty, and whether it ends at its maximum length.
-    fn gather_events(&self, events: &Bytes) -> Result<(Bytes, Tokens, (bool, bool)), AttemptError> {
-        let mut reader = SseReader::new(false, ContentParts::default());
-        let mut passed = VecDeque::new();
-        let mut state = reader.push(events.clone(), &mut passed);
-        if state == StreamState::Open {
-            state = reader.finish(&mut passed);
-        }
-        let is_whole = match state {
-            StreamState::Done => true,
-            StreamState::Open => reader.meter().is_complete(),
-            StreamState::Error | StreamState::Malformed => false,
-        };
-        let answer =
-            is_whole.then(|| wrapping::to_answer(self.request.endpoint(), events)).flatten();
-        let answer = answer.ok_or(Failure::NotAnAnswer)?;
-        Ok((
-            answer,
-            reader.meter().tokens(self.prompt_size(), self.request.output_bounds()),
-            (!reader.has_text(), reader.meter().is_cut()),
-        ))
-    }
-
     /// Reads a body until its first visible character.
     async fn read_start(
         &self,
@@ -433,13 +299,5 @@ fn failed_stream(candidate: &Candidate<'_>, event: &[u8]) -> Result<Opened, Atte
         // Only errors that name the prompt: others may be about the gateway's own account.
         FailureClass::TooLong => Ok(Opened::Refusal(failure)),
         _ => Err(refused_answer(candidate, &data)),
-    }
-}
-
-/// A body without the byte order mark, which JSON readers refuse.
-fn without_mark(body: Bytes) -> Bytes {
-    match body.strip_prefix(b"\xef\xbb\xbf") {
-        Some(rest) => body.slice_ref(rest),
-        None => body,
     }
 }

@@ -11,6 +11,7 @@ use civil_time::Timestamp;
 use config::{Balance, Config, Health, Hedge, Provider, ProviderIndex, Retries, Route};
 
 use crate::routing::balance::TargetLoad;
+use crate::telemetry::usage::details::{CoolingDown, CoolingDownPart};
 use crate::upstream::additions::{KnownTargets, SentAdditions, TakenBack};
 use crate::upstream::caller_tag::CallerTag;
 use crate::upstream::circuit_breaker::{BreakerOpen, Permit, Signal};
@@ -178,6 +179,26 @@ impl Upstreams {
             latency_timer,
             records_latency,
         })
+    }
+
+    /// Everything that cools down for everyone, in the order of the configuration.
+    pub(crate) fn cooling_down(&self, config: &Config, now: Timestamp) -> Vec<CoolingDown> {
+        let (health, key_pools) = (self.health.borrow(), self.key_pools.borrow());
+        let mut found = Vec::new();
+        for (position, provider) in config.providers.iter().enumerate() {
+            let mut add = |what, until| {
+                found.push(CoolingDown { provider: provider.id.clone(), what, until });
+            };
+            for (model, until) in health.cooling_down(position, now) {
+                add(CoolingDownPart::Target(model.to_owned()), until);
+            }
+            for (key, until) in
+                key_pools.get(position).into_iter().flat_map(|pool| pool.cooling_down(now))
+            {
+                add(CoolingDownPart::Key(key), until);
+            }
+        }
+        found
     }
 
     /// Measured load of a target.

@@ -102,14 +102,14 @@ pub(crate) fn metric_rows(
 }
 
 /// Provider and model of a target. A model name that the caller made up is omitted.
-fn split_target(target: &str, known: bool) -> (&str, &str) {
+pub(crate) fn split_target(target: &str, known: bool) -> (&str, &str) {
     let (provider, model) = target.split_once('/').unwrap_or((target, ""));
     (provider, if known { model } else { "" })
 }
 
 /// Result of each attempt. An answer that broke off is recorded as a success of its attempt. It
 /// broke off if a continuation follows, or if the request was truncated.
-fn attempt_results(record: &Record) -> Vec<&'static str> {
+pub(crate) fn attempt_results(record: &Record) -> Vec<&'static str> {
     let broken = |later: &[Attempt]| {
         later.iter().any(|attempt| attempt.kind == AttemptKind::Continuation)
             || (record.outcome == Outcome::Truncated
