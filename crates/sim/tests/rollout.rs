@@ -186,7 +186,7 @@ fn new_isolate_follows_before_its_first_answer() {
     route.play(30);
     assert_eq!(route.state()["weight"], 0);
     let document = testing::providers(&["old", "new", "spare"]) + ROUTE;
-    let late = Route { world: route.world.clone(), isolates: vec![testing::gateway(&document)] };
+    let late = Route { world: route.world, isolates: vec![testing::gateway(&document)] };
     let answers = late.play(10);
     assert!(answers.iter().all(|one| one.first_target == "old/gpt"), "{answers:?}");
 }
