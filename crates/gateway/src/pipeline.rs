@@ -196,6 +196,8 @@ pub(crate) async fn run<P: Host>(
         now_and_entropy,
     )?;
     scope.routed(matched.route, config.models.has_exact(&request.fields().model));
+    // Before the cache: hits at one side alone would make the shares uneven.
+    scope.update(|record| record.rollout = plan.rollout_unit().cloned());
     if let Some(max_chars) = config.observe.logged_content(matched.index) {
         scope.capture(Transcript::new(&request, max_chars));
     }
@@ -240,9 +242,8 @@ pub(crate) async fn run<P: Host>(
     scope.limited_by(limit);
     let Admitted { plan, reservation } = admitted?;
     scope.reserved(reservation);
-    // A cached answer, or a fallback by a limit, is no comparison.
-    let rollout_unit = plan.rollout_unit().cloned().filter(|_| charged_hit.is_none());
-    scope.update(|record| record.rollout = rollout_unit);
+    // A fallback by a limit is no comparison.
+    scope.update(|record| record.rollout = plan.rollout_unit().cloned());
     if let Some(hit) = charged_hit {
         let first = &plan.targets()[0];
         if hit.target == first.label() {

@@ -55,7 +55,7 @@ pub struct Record {
     /// The first target, if it was cooling down and another one was called instead.
     #[serde(rename = "rested")]
     pub cooling_down_target: Option<String>,
-    /// Side of the route's rollout on which the request counts.
+    /// Side of the route's rollout that was drawn for the request.
     #[serde(rename = "side", skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutUnit>,
     /// Every call to an upstream, in order.
@@ -124,7 +124,7 @@ pub struct GuardRecord {
     pub level: &'static str,
 }
 
-/// Side of a rollout on which a request counts. The record shows only the side.
+/// Side of a rollout that was drawn for a request. The record shows only the side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolloutUnit {
     /// Side of the chosen target.

@@ -80,14 +80,12 @@ impl Calibration {
                 self.add_one(*sample);
             }
         }
-        let missing = |sketch: &Sketch| self.find(sketch.check, sketch.class).is_err();
-        let ready: Vec<bool> = self.sketches.iter().map(missing).collect();
-        self.freeze(quantiles, |position| ready[position]);
+        self.freeze(quantiles, true);
     }
 
     /// Replaces all thresholds with enough measurements since the last step.
     pub(crate) fn begin_step(&mut self, quantiles: &[Option<u16>]) {
-        self.freeze(quantiles, |_| true);
+        self.freeze(quantiles, false);
     }
 
     fn add_one(&mut self, sample: Sample) {
@@ -110,10 +108,11 @@ impl Calibration {
         }
     }
 
-    fn freeze(&mut self, quantiles: &[Option<u16>], may: impl Fn(usize) -> bool) {
-        let sketches = std::mem::take(&mut self.sketches);
-        for (position, sketch) in sketches.into_iter().enumerate() {
-            let may = may(position) && sketch.total() >= MIN_SAMPLES;
+    /// Turns sketches with enough measurements into thresholds: all of them, or only missing ones.
+    fn freeze(&mut self, quantiles: &[Option<u16>], only_missing: bool) {
+        for sketch in std::mem::take(&mut self.sketches) {
+            let is_missing = self.find(sketch.check, sketch.class).is_err();
+            let may = sketch.total() >= MIN_SAMPLES && (is_missing || !only_missing);
             let quantile = quantiles.get(usize::from(sketch.check)).copied().flatten();
             let (true, Some(quantile)) = (may, quantile) else {
                 self.sketches.push(sketch);

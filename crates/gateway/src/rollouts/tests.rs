@@ -204,6 +204,20 @@ fn audit_entry_is_written_when_the_store_is_back() {
     assert_eq!(listed.names.len(), 1);
 }
 
+#[test]
+fn request_without_a_call_counts_only_for_the_shares() {
+    let host = FakeHost::new();
+    let isolate = Isolate::new(&host);
+    // A cached answer, and a caller's own mistake.
+    isolate.send(Side::Canary, &[]);
+    host.advance(Duration::from_secs(11));
+    isolate.send(Side::Canary, &[CALLERS_FAULT]);
+    let state = block_on(crate::rollouts::sync::read_state(&host, isolate.route()));
+    let state = state.expect("the ledger is there");
+    assert_eq!(state.requests(), (0, 2).into());
+    assert!(state.checks()[0].counts.is_empty());
+}
+
 /// Counts of the check `errors` after requests with these results of the chosen target.
 #[track_caller]
 fn assert_errors(change: impl Fn(&mut Record), results: &[&'static str], expected: Option<bool>) {

@@ -23,7 +23,9 @@ pub(super) fn describe(route: &Route, rules: &RolloutRules) -> Vec<String> {
         format!("each step at least {hold} and {} requests of the canary", plan.hold_requests),
         format!("compares {}, by {}", checks.join(", "), plan.unit),
     ];
-    lines.extend(RATES.map(|rate| describe_estimate(plan, rate)));
+    let estimates = RATES.map(|rate| describe_estimate(plan, rate)).join(", ");
+    lines
+        .push(format!("takes about {estimates}, if both sides are equal and 1 % of requests fail"));
     if let (true, Some(first)) = (route.sticky != Sticky::None, plan.steps.first()) {
         let names = (MIN_NAMES * 100).div_ceil(u64::from(*first).max(1));
         let text = "the first step compares nothing with fewer than";
@@ -45,13 +47,15 @@ fn describe_check(check: &Check) -> String {
 fn describe_estimate(plan: &Plan, rate: f64) -> String {
     let estimate = estimate(plan, rate);
     let max = format_duration(Duration::from_millis(plan.max_ms));
-    let time = match estimate {
-        Estimate { is_undecided: true, .. } => format!("undecided after {max}"),
-        Estimate { is_undecided: false, .. } => {
-            format!("about {}", format_minutes(estimate.total()))
+    let unit = if rate <= 1.0 { "request/s" } else { "requests/s" };
+    match estimate {
+        Estimate { is_undecided: true, .. } => {
+            format!("{max} (undecided) at {rate} {unit}")
         }
-    };
-    format!("at {rate} requests/s {time}, if both sides are equal and 1 % fail")
+        Estimate { is_undecided: false, .. } => {
+            format!("{} at {rate} {unit}", format_minutes(estimate.total()))
+        }
+    }
 }
 
 /// A duration in whole minutes or, from ten hours on, hours.
@@ -88,8 +92,7 @@ mod tests {
             "  rollout        1, 5, 20, 50, 100 % of requests to deepseek/v3\n",
             "each step at least 10m and 200 requests of the canary\n",
             "compares errors (×2), latency above p90 (×1.5), by user\n",
-            "at 10 requests/s about 53 min, if",
-            "at 0.1 requests/s about 122 h, if",
+            "takes about 64 min at 10 requests/s, 456 min at 1 request/s, 76 h at 0.1 request/s, if",
             "fewer than 2000 different names a day\n",
         ] {
             assert!(plan.contains(line), "{line}\n{plan}");
