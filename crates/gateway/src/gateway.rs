@@ -16,7 +16,6 @@ use crate::config_loader::GatewaySecrets;
 use crate::guards::pipeline::GuardServices;
 use crate::guards::word_lists::WordLists;
 use crate::history::load::ConversationStore;
-use crate::host::Host;
 use crate::host::recent_writes::RecentWrites;
 use crate::limits::local_state::LimiterState;
 use crate::request::body_budget::BodyBudget;
@@ -124,8 +123,8 @@ impl Gateway {
     }
 
     /// Reports the targets and keys that cool down here, with the usage totals.
-    pub(crate) fn report_health<P: Host>(&self, host: &P) {
-        self.usage_aggregator.record_health(host, || self.cooling_down(host.now()));
+    pub(crate) fn report_health(&self, now: Timestamp) {
+        self.usage_aggregator.record_health(now, || self.cooling_down(now));
     }
 
     /// Targets and keys that cool down in this isolate.

@@ -105,7 +105,7 @@ impl Gateway {
             Err(refusal) => Err(refusal.into()),
         };
         let response = response::into_response(result, protocol, host.clone(), scope);
-        self.report_health(&host);
+        self.report_health(host.now());
         // Without a wait, unless a refusal left a part of the body unread.
         read_body::drain_body(&host, &parts.headers, &mut body).await;
         response::strip_body_for_head(&parts.method, response)

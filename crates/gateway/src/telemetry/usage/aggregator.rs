@@ -137,13 +137,8 @@ impl UsageAggregator {
         self.start_write(host);
     }
 
-    /// Reports what cools down in this isolate, once in a minute.
-    pub(crate) fn record_health<P: Host>(
-        self: &Rc<Self>,
-        host: &P,
-        report: impl FnOnce() -> Vec<CoolingDown>,
-    ) {
-        let now = host.now();
+    /// Reports the targets and keys that cool down in this isolate, once in a minute.
+    pub(crate) fn record_health(&self, now: Timestamp, report: impl FnOnce() -> Vec<CoolingDown>) {
         let minute = now.as_millis() / MINUTE;
         // The first request of an isolate chooses its shard.
         let Some(seed) = self.id_seed.get().filter(|_| self.health_minute.get() != minute) else {
@@ -156,7 +151,7 @@ impl UsageAggregator {
                 self.add_row(book_id, key, minutely_retained_until(now), &row.totals);
             }
         }
-        self.start_write(host);
+        // The next write of totals takes the rows.
     }
 
     fn add_row(&self, book_id: BookId, key: String, until: Timestamp, totals: &UsageTotals) {
