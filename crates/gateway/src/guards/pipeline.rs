@@ -19,6 +19,7 @@ use crate::telemetry::request_scope::RequestScope;
 use crate::upstream::state::Upstreams;
 
 use super::block_response;
+use super::call_load::CallLoad;
 use super::findings::GuardFindings;
 use super::word_lists::WordLists;
 
@@ -42,6 +43,9 @@ pub(crate) struct GuardPipeline<P: Host> {
     /// The last question, for judges of an answer.
     pub(crate) question: RefCell<String>,
     guards: Vec<ActiveGuard>,
+    /// Name of the caller in `call_load`.
+    consumer: String,
+    call_load: Rc<CallLoad>,
     pub(super) findings: GuardFindings,
 }
 
@@ -51,6 +55,7 @@ pub(crate) struct GuardServices<'a> {
     pub config: &'a Rc<Config>,
     pub upstreams: &'a Rc<Upstreams>,
     pub word_lists: &'a WordLists,
+    pub call_load: &'a Rc<CallLoad>,
 }
 
 /// A guard as it applies to one caller.
@@ -112,7 +117,7 @@ impl<P: Host> GuardPipeline<P> {
         caller: &Caller<'_>,
         request_id: &str,
     ) -> Option<Rc<Self>> {
-        let GuardServices { config, upstreams, word_lists } = services;
+        let GuardServices { config, upstreams, word_lists, call_load } = services;
         let mut guards = Vec::new();
         for (position, guard) in config.guards_for(route) {
             let override_index = guard.overrides.iter().position(|other| {
@@ -156,6 +161,8 @@ impl<P: Host> GuardPipeline<P> {
             answer_masks: RefCell::default(),
             question: RefCell::default(),
             guards,
+            consumer: caller.id().to_owned(),
+            call_load: Rc::clone(call_load),
             findings: GuardFindings::new(request_id, caller.id(), route),
         }))
     }
@@ -307,15 +314,27 @@ impl<P: Host> GuardPipeline<P> {
         self.record_result(guard, phase, "error", &[found], reason);
     }
 
-    /// Applies a guard's failure.
+    /// Counts calls of a guard's service.
+    pub(super) fn record_calls(&self, guard: &ActiveGuard, calls: usize) {
+        let guard = self.guard_config(guard);
+        self.call_load.record_calls(&guard.id, &self.consumer, calls, self.host.now());
+    }
+
+    /// Applies a guard's failure. A caller that makes most of the calls must not open a guard by using up
+    /// the quota of its service.
     pub(super) fn handle_failure(
         &self,
         guard: &ActiveGuard,
         phase: Phase,
         reason: &GuardError,
     ) -> Result<(), GuardRejection> {
-        self.record_failure(guard, phase, &reason.0);
-        match self.guard_config(guard).on_error {
+        self.record_failure(guard, phase, &reason.reason);
+        let config = self.guard_config(guard);
+        let is_cause = || self.call_load.is_mostly_by(&config.id, &self.consumer, self.host.now());
+        match config.on_error {
+            OnError::Open if reason.is_rate_limited && is_cause() => {
+                Err(GuardRejection::Unavailable)
+            }
             OnError::Open => Ok(()),
             OnError::Closed => Err(GuardRejection::Unavailable),
         }
