@@ -9,6 +9,8 @@ use http::{HeaderName, Uri};
 use openai::{Endpoint, OutputField};
 use secret::Secret;
 
+use super::permission::Parameter;
+
 /// `[[providers]]`
 #[derive(Debug)]
 pub struct Provider {
@@ -30,6 +32,8 @@ pub struct Provider {
     pub stream_usage: bool,
     /// The field that bounds the tokens of a chat's answer.
     pub output_field: OutputField,
+    /// Parameters that no caller may send to it.
+    pub forbidden: Vec<Parameter>,
 }
 
 impl Provider {
@@ -96,6 +100,8 @@ pub(super) struct ProviderKind {
     pub(super) stream_usage: bool,
     /// The field that bounds the tokens of a chat's answer.
     pub(super) output_field: OutputField,
+    /// Parameters that select another model than the request's `model`.
+    pub(super) forbid: &'static [&'static str],
     paths: EndpointPaths,
     /// The paths of calls with an `api_version`, which replaces `{api_version}`.
     versioned_paths: Option<EndpointPaths>,
@@ -125,6 +131,7 @@ const DEFAULTS: ProviderKind = ProviderKind {
     keyless: false,
     stream_usage: true,
     output_field: OutputField::MaxTokens,
+    forbid: &[],
     paths: CHAT,
     versioned_paths: None,
 };
@@ -191,7 +198,12 @@ static PROVIDER_KINDS: [ProviderKind; 27] = [
     },
     provider_kind("together-ai", "https://api.together.xyz/v1", ALL_ENDPOINTS),
     provider_kind("fireworks", "https://api.fireworks.ai/inference/v1", ALL_ENDPOINTS),
-    provider_kind("openrouter", "https://openrouter.ai/api/v1", ALL_ENDPOINTS),
+    // Its `models` are fallbacks of the caller's choice, and a preset may name a model
+    // (openrouter.ai/docs/features/model-routing, openrouter.ai/docs/features/presets).
+    ProviderKind {
+        forbid: &["models", "preset"],
+        ..provider_kind("openrouter", "https://openrouter.ai/api/v1", ALL_ENDPOINTS)
+    },
     // Its compatibility API rejects `stream_options`
     // (strandsagents.com/docs/user-guide/concepts/model-providers/cohere).
     ProviderKind {

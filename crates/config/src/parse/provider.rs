@@ -12,6 +12,7 @@ use super::super::provider::ProviderKind;
 use super::super::raw;
 use super::diagnostics::{Diagnostics, quoted};
 use super::doc_path::DocPath;
+use super::permission::forbidden_parameters;
 use super::provider_hint::other_kind;
 
 const EXPECTED_URL: &str = "an address such as \"https://api.example.com/v1\"";
@@ -46,6 +47,11 @@ fn provider(
         let expected = format!("at least one \"secret:NAME\": {} needs a key", kind.name);
         diagnostics.report(&keys, "no key", expected);
     }
+    let forbid = path.field("forbid");
+    let forbidden = match &raw.forbid {
+        Some(paths) => forbidden_parameters(diagnostics, &forbid, paths.iter().map(String::as_str)),
+        None => forbidden_parameters(diagnostics, &forbid, kind.forbid.iter().copied()),
+    };
     Some(Provider {
         id: raw.id.clone(),
         kind: kind.name,
@@ -56,6 +62,7 @@ fn provider(
         paths: kind.paths(raw.api_version.as_deref()),
         stream_usage: raw.stream_usage.unwrap_or(kind.stream_usage),
         output_field: kind.output_field,
+        forbidden,
     })
 }
 

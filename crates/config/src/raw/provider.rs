@@ -25,6 +25,9 @@ pub(crate) struct Provider {
     pub(crate) account: Option<String>,
     /// Whether it accepts `stream_options.include_usage`. Default: known for each built-in kind.
     pub(crate) stream_usage: Option<bool>,
+    /// Parameters that no caller may send to it, such as those that select other models. Default: known for
+    /// each built-in kind.
+    pub(crate) forbid: Option<Vec<String>>,
 }
 
 /// Allowed values of `kind`; `null` stands for an absent one in JSON.
