@@ -60,6 +60,7 @@ impl ParsedRequest {
         let request = Request::parse(self.endpoint, &body);
         let request = request.expect("a text was replaced by a text");
         let (endpoint, permit) = (self.endpoint, Rc::clone(&self.permit));
+        permit.add_copy(body.len());
         Self { endpoint, body, fields: request, prompt_size: OnceCell::new(), permit }
     }
 
