@@ -14,8 +14,9 @@ use crate::host::Host;
 use crate::host::body::Body;
 use crate::limits::admission::{self, Admitted};
 use crate::limits::matching::LimitSubject;
+use crate::record::SkipReason;
 use crate::request::client_ip;
-use crate::request::cors::Cors;
+use crate::request::cors::{self, Cors};
 use crate::request::endpoint::{ApiEndpoint, GatewayEndpoint};
 use crate::request::parse::ParsedRequest;
 use crate::request::read_body::{self, BodyBounds};
@@ -44,11 +45,14 @@ impl Gateway {
         request: http::Request<Body>,
     ) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
-        let cors = Cors::from_headers(&self.shared_config().server.origins, &parts.headers);
-        if let Some(answer) = cors.as_ref().and_then(|cors| cors.preflight_response(&parts)) {
-            return answer;
-        }
-        let mut response = self.handle_api(host, parts, body).await;
+        let origins = &self.shared_config().server.origins;
+        let cors = Cors::from_headers(origins, &parts.headers);
+        let preflight = cors.as_ref().and_then(|cors| cors.preflight_response(&parts));
+        let mut response = match preflight {
+            Some(answer) => answer,
+            None => self.handle_api(host, parts, body).await,
+        };
+        cors::add_vary(origins, response.headers_mut());
         if let Some(cors) = cors {
             cors.add_headers(response.headers_mut());
         }
@@ -151,7 +155,7 @@ pub(crate) async fn run<P: Host>(
     if let Some(max_chars) = config.observe.logged_content(matched.index) {
         scope.capture(Transcript::new(&request, max_chars));
     }
-    access::check_parameters(&caller, &request)?;
+    access::check_parameters(config, &caller, matched.route, &request)?;
 
     let services = gateway.guard_services();
     let request_id = scope.record().id.clone();
@@ -187,9 +191,12 @@ pub(crate) async fn run<P: Host>(
         uri: &parts.uri,
     };
     let limits = (&**config, gateway.limiter_state());
+    let labels = admission::labels_if_limited(&plan);
     let (limit, admitted) = admission::admit(limits, subject, &request, plan, host).await;
     scope.limited_by(limit);
     let Admitted { plan, reservation } = admitted?;
+    let dropped = labels.len().saturating_sub(plan.targets().len());
+    labels.into_iter().take(dropped).for_each(|it| scope.passed_over(it, SkipReason::Limit));
     scope.reserved(reservation);
     if let Some(hit) = charged_hit {
         let first = &plan.targets()[0];
@@ -242,7 +249,7 @@ mod tests {
     use crate::config_loader::GatewaySecrets;
     use crate::gateway::Gateway;
     use crate::host::body::Body;
-    use crate::request::body_budget::MAX_BODY_BYTES_IN_FLIGHT;
+    use crate::request::body_budget::{BODY_COPIES, MAX_BODY_BYTES_IN_FLIGHT};
     use crate::testing::fake_host::{FakeHost, block_on};
     use crate::testing::pieces::Pieces;
 
@@ -308,7 +315,7 @@ mod tests {
     fn body_beyond_the_budget_of_the_isolate_is_refused() {
         let (gateway, host) = (gateway(), FakeHost::new());
         let mut others = gateway.body_budget().permit();
-        others.grow(MAX_BODY_BYTES_IN_FLIGHT).expect("they are alone");
+        others.grow(MAX_BODY_BYTES_IN_FLIGHT / BODY_COPIES).expect("they are alone");
         let pieces = Pieces { size: 1_000, count: 3, every: Duration::ZERO, ends: true };
         let chat = ("/v1/chat/completions", "APP");
         let (status, code) = send(&gateway, &host, chat, pieces.into_body(&host).0);

@@ -41,6 +41,9 @@ pub struct Record {
     /// The first target, if it was cooling down and another one was called instead.
     #[serde(rename = "rested")]
     pub cooling_down_target: Option<String>,
+    /// Targets that were passed over, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedTarget>,
     /// Every call to an upstream, in order.
     pub attempts: Vec<Attempt>,
     /// The HTTP status of the response; `None` if the caller hung up before it.
@@ -81,6 +84,29 @@ pub struct Record {
     /// The answer, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
+}
+
+/// A target that was passed over without a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SkippedTarget {
+    /// `provider/model`.
+    pub target: String,
+    /// Reason for which it was not called.
+    pub reason: SkipReason,
+}
+
+/// Reason to pass over a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// Its circuit breaker is open, or half-open with its one call taken.
+    CircuitOpen,
+    /// Every key of its provider cools down.
+    KeysCoolDown,
+    /// No key of its provider is set.
+    NoKey,
+    /// A limit leaves only a later target.
+    Limit,
 }
 
 /// A guard's finding in a part of a request or its answer.

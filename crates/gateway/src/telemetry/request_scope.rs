@@ -14,7 +14,9 @@ use crate::auth::caller::Caller;
 use crate::host::Host;
 use crate::limits::pricing;
 use crate::limits::reservation::{Reservation, SettledUsage};
-use crate::record::{ABANDONED, ANSWERED, Attempt, Outcome, Record, RecordedFindings};
+use crate::record::{
+    ABANDONED, ANSWERED, Attempt, Outcome, Record, RecordedFindings, SkipReason, SkippedTarget,
+};
 use crate::telemetry::otlp::TraceContext;
 
 use super::record_sinks::RecordSinks;
@@ -216,10 +218,18 @@ impl<P: Host> RequestScope<P> {
         }
     }
 
-    /// Records a target that was skipped during its cool-down, if it is the first one.
-    pub(crate) fn skipped(&mut self, target: impl FnOnce() -> String) {
+    /// Records a target of the plan that was skipped during its cool-down.
+    pub(crate) fn skipped(&mut self, target: String, reason: SkipReason) {
         if self.record.attempts.is_empty() {
-            self.record.cooling_down_target.get_or_insert_with(target);
+            self.record.cooling_down_target.get_or_insert_with(|| target.clone());
+        }
+        self.passed_over(target, reason);
+    }
+
+    /// Records a target that was passed over, once.
+    pub(crate) fn passed_over(&mut self, target: String, reason: SkipReason) {
+        if self.record.skipped.iter().all(|other| other.target != target) {
+            self.record.skipped.push(SkippedTarget { target, reason });
         }
     }
 
