@@ -9,7 +9,7 @@ use crate::telemetry::usage::keys::decode_part;
 
 use super::catalogue::{
     BUILD_INFO, CACHE, CALLS, CONFIG_VERSION, COST, DURATION, FALLBACK, FIRST_TOKEN, GUARD,
-    LIMITED, Metric, MetricKind, REQUESTS, TOKENS,
+    LEDGER_UNAVAILABLE, LIMITED, Metric, MetricKind, REQUESTS, TOKENS,
 };
 use super::from_record;
 
@@ -113,6 +113,7 @@ pub(crate) fn render(rows: impl IntoIterator<Item = UsageRow>, versions: ConfigV
         (FALLBACK, from_record::FALLBACK_ROWS),
         (CACHE, from_record::CACHE_ROWS),
         (GUARD, from_record::GUARD_ROWS),
+        (LEDGER_UNAVAILABLE, from_record::LEDGER_ROWS),
     ] {
         page.write_header(metric);
         of(family)
