@@ -43,10 +43,10 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Pipes the host's standard output if its records are to be shortened.
+    /// Pipes the host's output if its records and warnings are to be shortened.
     fn pipe_log(&self, command: &mut Command) {
         match self.log {
-            log::Format::Short => command.stdout(Stdio::piped()),
+            log::Format::Short => command.stdout(Stdio::piped()).stderr(Stdio::piped()),
             log::Format::Json => command,
         };
     }
@@ -92,7 +92,7 @@ impl Edge {
             Self::Cloudflare => {
                 tools::target(processes, WORKER_TARGET)?;
                 tools::packages(processes)?;
-                artifact::worker(processes)?;
+                artifact::current_worker(processes)?;
                 Ok(Ready::Worker)
             }
             Self::Spin => {
@@ -106,14 +106,14 @@ impl Edge {
                         "Spin {version} is installed: `spin up` serves the component"
                     ));
                     require_declared(service)?;
-                    artifact::component(processes)?;
+                    artifact::current_component(processes)?;
                     return Ok(Ready::Spin);
                 }
                 announce(
                     "the Spin CLI (4.1 or newer) is missing: using the wasmtime host in tests/",
                 );
                 let program = artifact::spin_host(processes)?;
-                Ok(Ready::Host { program, component: artifact::component(processes)? })
+                Ok(Ready::Host { program, component: artifact::current_component(processes)? })
             }
         }
     }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ::config::{Config, KeySource, ModelPattern, author};
 use anyhow::{Context, bail};
-use config::{Config, KeySource, ModelPattern, author};
 
 use crate::check::default_configuration;
 use crate::child::Processes;
@@ -12,7 +12,8 @@ use crate::config_file::Document;
 use crate::demo::{self, Demo};
 use crate::edge::{self, Edge, Service};
 use crate::secrets::Secrets;
-use crate::{log, root};
+use crate::state_lock::StateLock;
+use crate::{config, log, root};
 
 /// Arguments of `up`.
 #[derive(Default)]
@@ -106,6 +107,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
         log: options.log.unwrap_or_else(log::Format::usual),
     };
     create_state(&service.state)?;
+    let _lock = StateLock::acquire(&service.state, port)?;
     options.edge.prepare(&mut processes, &service)?.start(&mut processes, &service)?;
     edge::await_health(&mut processes, port)?;
     let base = format!("http://127.0.0.1:{port}");
@@ -113,11 +115,27 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
         "\nserin is up at {base}. Its state is in {}. Ctrl-C ends it.\n",
         service.state.display()
     );
+    println!("{}\n", configuration_line(&base, &service));
     match &demo {
         Some(demo) => println!("{}\n", demo.tour(&base)),
         None => println!("{}\n", example_command(&base, &document, &config)),
     }
     watch(&mut processes, demo)
+}
+
+/// States which configuration counts: a version that was put into the state outlives the file.
+fn configuration_line(base: &str, service: &Service) -> String {
+    let status = match service.secrets.get("ADMIN_TOKEN") {
+        Some(token) => config::describe(base, token.reveal()),
+        None => Err(anyhow::anyhow!("ADMIN_TOKEN is not set")),
+    };
+    match status {
+        Ok(status) => format!("Configuration: {status}."),
+        Err(reason) => format!(
+            "Configuration: not known here ({reason:#}). A version that was put into this state would replace \
+             the file; the line \"configuration\" at the first request says which one counts."
+        ),
+    }
 }
 
 /// Creates the directory of local storage, and checks that it can be written.
@@ -180,7 +198,7 @@ fn example_command(base: &str, document: &Document, config: &Config) -> String {
         routes.find_map(|(index, route)| Some((index, route.models.iter().find_map(exact)?)));
     let (route, model) =
         found.map_or((None, "MODEL".to_owned()), |(index, model)| (Some(index), model));
-    let may_ask = |consumer: &&config::Consumer| {
+    let may_ask = |consumer: &&::config::Consumer| {
         let is_allowed = consumer
             .permissions
             .routes
