@@ -92,16 +92,27 @@ mod tests {
         let output = root.join("out");
         write(&output, before(50));
         write(&root.join("crates/a/src/lib.rs"), before(100));
-        std::fs::File::open(root.join("crates/a")).expect("it exists").set_modified(before(100)).expect("ours");
-        std::fs::File::open(root.join("crates")).expect("it exists").set_modified(before(100)).expect("ours");
+        std::fs::File::open(root.join("crates/a"))
+            .expect("it exists")
+            .set_modified(before(100))
+            .expect("ours");
+        std::fs::File::open(root.join("crates"))
+            .expect("it exists")
+            .set_modified(before(100))
+            .expect("ours");
         std::fs::create_dir_all(&target).expect("a directory");
         let is_current = || LastBuild::of("worker", &target).is_current(&root, &output);
         assert!(!is_current(), "it was never built");
-        LastBuild { began: before(60), ..LastBuild::of("worker", &target) }.record().expect("written");
+        LastBuild { began: before(60), ..LastBuild::of("worker", &target) }
+            .record()
+            .expect("written");
         assert!(is_current());
         write(&root.join("gateway.toml"), now);
         std::fs::create_dir_all(root.join("crates/a/tests")).expect("a directory");
-        std::fs::File::open(root.join("crates/a")).expect("it exists").set_modified(before(100)).expect("ours");
+        std::fs::File::open(root.join("crates/a"))
+            .expect("it exists")
+            .set_modified(before(100))
+            .expect("ours");
         write(&root.join("crates/a/tests/one.rs"), now);
         assert!(is_current(), "neither the configuration nor a test is part of it");
         write(&root.join("crates/a/src/lib.rs"), before(10));
@@ -109,7 +120,10 @@ mod tests {
         LastBuild::of("worker", &target).record().expect("written");
         assert!(is_current());
         std::fs::remove_file(root.join("crates/a/src/lib.rs")).expect("it is ours");
-        std::fs::File::open(root.join("crates/a/src")).expect("it exists").set_modified(now + Duration::from_secs(5)).expect("ours");
+        std::fs::File::open(root.join("crates/a/src"))
+            .expect("it exists")
+            .set_modified(now + Duration::from_secs(5))
+            .expect("ours");
         assert!(!is_current(), "a source is gone");
         std::fs::remove_file(&output).expect("it is ours");
         assert!(!is_current());

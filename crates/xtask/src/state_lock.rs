@@ -77,8 +77,9 @@ mod tests {
         std::fs::write(&file, "process 1 (port 1)\n").expect("a file");
         // `flock` of util-linux takes the same lock.
         let mut owner = Command::new("flock")
+            .arg("--no-fork")
             .arg(&file)
-            .args(["--command", "exec sleep 600"])
+            .args(["sleep", "600"])
             .stdout(Stdio::null())
             .spawn()
             .expect("util-linux has flock");

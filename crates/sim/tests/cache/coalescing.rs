@@ -81,7 +81,8 @@ fn waiting_request_without_a_shared_answer_makes_its_own_call() {
 #[test]
 fn slow_first_caller_of_a_long_answer_delays_nobody() {
     // Longer than any answer that is kept, so it is passed on as it comes.
-    let answer = format!(r#"{{"choices":[{{"message":{{"content":"{}"}}}}]}}"#, "x".repeat(9 << 20));
+    let answer =
+        format!(r#"{{"choices":[{{"message":{{"content":"{}"}}}}]}}"#, "x".repeat(9 << 20));
     let script = format!("raw = '{answer}'\ncontent_type = 'application/json'\nsplit = 65536");
     let harness = Harness::new(&[&script], cache);
     let ask = || {

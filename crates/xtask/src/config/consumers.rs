@@ -209,7 +209,7 @@ impl Plan {
                     if let Some(patch) = merge_patch(&before, consumer) {
                         let mut lines = String::new();
                         for change in diff_documents(&before, consumer) {
-                            writeln!(lines, "    {change}").ok();
+                            writeln!(lines, "  {change}").ok();
                         }
                         changed.push(Step::Change(id.clone(), patch, lines));
                     }
@@ -387,7 +387,10 @@ id = 'new'
         let plan = Plan::new(wanted, known.collect(), false).expect("possible");
         assert!(matches!(&plan.steps[..], [Step::Change(id, _, _)] if id == "acme"));
         let text = plan.describe();
-        assert!(text.starts_with("~ acme\n    group: "), "{text}");
+        assert!(
+            text.starts_with("~ acme\n") && text.contains("group: \"silver\" → \"gold\""),
+            "{text}"
+        );
         assert!(text.contains("left as they are") && text.trim_end().ends_with("old"), "{text}");
     }
 
