@@ -33,6 +33,11 @@ pub(crate) fn worker(processes: &mut Processes) -> anyhow::Result<()> {
     )
 }
 
+/// Path of the Worker's code as cargo compiles it: with the names of functions, before wasm-opt.
+pub(crate) fn worker_code() -> anyhow::Result<PathBuf> {
+    Ok(target_directory()?.join(WORKER_TARGET).join("release/edge_cloudflare.wasm"))
+}
+
 /// Builds the Worker, unless nothing that it is made of has changed.
 pub(crate) fn current_worker(processes: &mut Processes) -> anyhow::Result<()> {
     let last = LastBuild::of("worker", &target_directory()?);

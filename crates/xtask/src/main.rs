@@ -14,6 +14,7 @@ mod edge;
 mod freshness;
 mod fuzz;
 mod log;
+mod panics;
 mod plan;
 mod secrets;
 mod spin_names;

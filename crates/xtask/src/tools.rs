@@ -14,9 +14,14 @@ use crate::child::Processes;
 use crate::root;
 
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(20 * 60);
-/// Python packages of the edge tests: the official client, and parsers for metrics and spans.
-const PYTHON_PACKAGES: [&str; 3] =
-    ["openai==3.52.0", "prometheus-client==0.26.0", "opentelemetry-proto==1.45.2"];
+/// Python packages of the edge tests: the official client, parsers for metrics and spans, and a reader of
+/// OpenAPI documents that sends what they allow.
+const PYTHON_PACKAGES: [&str; 4] = [
+    "openai==3.52.0",
+    "prometheus-client==0.26.0",
+    "opentelemetry-proto==1.45.2",
+    "schemathesis==4.32.5",
+];
 
 /// Directory of the installed tools, shared by all clones.
 pub(crate) fn cache() -> PathBuf {
