@@ -159,6 +159,13 @@ pub enum Outcome {
 }
 
 impl Record {
+    /// Adds a target that was passed over, once.
+    pub(crate) fn pass_over(&mut self, target: String, reason: SkipReason) {
+        if self.skipped.iter().all(|other| other.target != target) {
+            self.skipped.push(SkippedTarget { target, reason });
+        }
+    }
+
     /// Tokens by estimate that calls cost whose answers were not used; part of the input tokens.
     pub(crate) fn lost_tokens(&self) -> u64 {
         self.attempts.iter().filter_map(|attempt| attempt.tokens).fold(0, u64::saturating_add)

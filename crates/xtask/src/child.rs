@@ -150,6 +150,14 @@ impl Processes {
         None
     }
 
+    /// Ends a service, which does not count as ended by itself.
+    pub(crate) fn stop(&mut self, id: u32) {
+        if let Some(index) = self.running.iter().position(|running| running.child.id() == id) {
+            let mut running = self.running.remove(index);
+            self.forget(&mut running.child);
+        }
+    }
+
     /// Waits for one `POLL_INTERVAL`.
     pub(crate) fn wait_briefly(&self) {
         sleep(POLL_INTERVAL);

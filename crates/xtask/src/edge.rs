@@ -53,6 +53,7 @@ impl Service {
 }
 
 /// Built artifact, ready to start.
+#[derive(Clone)]
 pub(crate) enum Ready {
     Worker,
     /// Component for the Spin CLI.
@@ -120,8 +121,9 @@ impl Edge {
 }
 
 impl Ready {
-    /// Starts the host. Command lines contain no secrets: every user of the machine can read them.
-    pub(crate) fn start(self, processes: &mut Processes, service: &Service) -> anyhow::Result<()> {
+    /// Starts the host and returns its process. Command lines contain no secrets: every user of the machine can
+    /// read them.
+    pub(crate) fn start(self, processes: &mut Processes, service: &Service) -> anyhow::Result<u32> {
         let port = service.port.to_string();
         match self {
             Self::Worker => {
@@ -133,7 +135,7 @@ impl Ready {
                 command.arg("edge-cloudflare/serve.mjs");
                 service.pipe_log(&mut command);
                 let input = format!("{options}\n");
-                processes.start("the Workers runtime", &mut command, input.as_bytes(), true)?;
+                processes.start("the Workers runtime", &mut command, input.as_bytes(), true)
             }
             Self::Spin => {
                 let mut command = Command::new("spin");
@@ -149,7 +151,7 @@ impl Ready {
                     command.env(format!("SPIN_VARIABLE_{}", name.to_ascii_uppercase()), value);
                 }
                 service.pipe_log(&mut command);
-                processes.start("spin", &mut command, &[], true)?;
+                processes.start("spin", &mut command, &[], true)
             }
             Self::Host { program, component } => {
                 let mut command = Command::new(program);
@@ -159,10 +161,9 @@ impl Ready {
                 command.arg("--state").arg(&service.state);
                 service.pipe_log(&mut command);
                 let input = json!(variables(service)).to_string();
-                processes.start("the wasmtime host", &mut command, input.as_bytes(), false)?;
+                processes.start("the wasmtime host", &mut command, input.as_bytes(), false)
             }
         }
-        Ok(())
     }
 }
 

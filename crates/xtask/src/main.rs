@@ -39,6 +39,7 @@ serin, an AI gateway that runs at the edge.
                              .dev.vars and from environment variables of the same name
       --state DIR            the directory of local storage (default .serin/state, for the demo .serin/demo)
       --demo                 simulated providers instead of real ones (also when no provider key is set)
+      --watch                serves a changed configuration file at once; an invalid one is reported
       --log short|json       the format of request records (default: short in a terminal, else json)
 
   cargo xtask check [FILE]   validates a configuration and prints each route's plan, offline

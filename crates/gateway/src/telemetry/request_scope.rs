@@ -14,9 +14,7 @@ use crate::auth::caller::Caller;
 use crate::host::Host;
 use crate::limits::pricing;
 use crate::limits::reservation::{Reservation, SettledUsage};
-use crate::record::{
-    ABANDONED, ANSWERED, Attempt, Outcome, Record, RecordedFindings, SkipReason, SkippedTarget,
-};
+use crate::record::{ABANDONED, ANSWERED, Attempt, Outcome, Record, RecordedFindings, SkipReason};
 use crate::telemetry::otlp::TraceContext;
 
 use super::record_sinks::RecordSinks;
@@ -228,9 +226,7 @@ impl<P: Host> RequestScope<P> {
 
     /// Records a target that was passed over, once.
     pub(crate) fn passed_over(&mut self, target: String, reason: SkipReason) {
-        if self.record.skipped.iter().all(|other| other.target != target) {
-            self.record.skipped.push(SkippedTarget { target, reason });
-        }
+        self.record.pass_over(target, reason);
     }
 
     /// Clears the skipped target, because no other one was called instead.
