@@ -36,6 +36,10 @@ pub struct Issuer {
     pub issuer: String,
     /// `aud` must contain one of these. Empty if `aud` is not checked.
     pub audiences: Vec<String>,
+    /// The required `typ` of a token's header.
+    pub token_type: Option<String>,
+    /// The longest time until a token's `exp`.
+    pub max_lifetime: Option<Duration>,
     /// Keys that verify the issuer's signatures.
     pub keys: IssuerKeys,
     /// The path of the claim that names the consumer.

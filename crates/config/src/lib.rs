@@ -26,6 +26,7 @@ mod permission;
 mod price;
 mod problem;
 mod provider;
+mod provider_kind;
 mod raw;
 mod rollout;
 mod route;
@@ -54,7 +55,8 @@ pub use parse::{MIN_TOKEN_BYTES, expected_id_format};
 pub use permission::{Parameter, ParameterRule, Permissions};
 pub use price::{ModelPrice, Price, PriceTier, Prices};
 pub use problem::{Problem, Problems, Warning};
-pub use provider::{Authentication, ChatExtensions, KindSummary, Paths, Provider, provider_kinds};
+pub use provider::{Authentication, ChatExtensions, Paths, Provider};
+pub use provider_kind::{KindSummary, provider_kinds};
 pub use route::{
     Balance, FallbackOn, Health, Hedge, LossPolicy, Retries, Route, Sticky, Target, Targets,
     Timeouts, WeightedTarget,

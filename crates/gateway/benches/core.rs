@@ -126,6 +126,10 @@ impl Tasks for ImmediateHost {
     fn warn(&self, line: &str) {
         black_box(line);
     }
+
+    fn inform(&self, event: &str) {
+        black_box(event);
+    }
 }
 
 impl Settings for ImmediateHost {

@@ -71,7 +71,7 @@ pub(crate) async fn run<P: Host>(
         now_and_entropy,
     )?;
     scope.routed(matched.route, config.models.has_exact(&request.fields().model));
-    access::check_parameters(caller, &request)?;
+    access::check_parameters(config, caller, matched.route, &request)?;
     let (services, id) = (gateway.guard_services(), scope.record().id.clone());
     let guards = GuardPipeline::for_request(services, host, matched.index, caller, &id).await;
     let masked = match &guards {

@@ -13,6 +13,7 @@ use crate::auth::session::SessionCache;
 use crate::cache::lookup::ResponseCache;
 use crate::cache::single_flight::SingleFlight;
 use crate::config_loader::GatewaySecrets;
+use crate::guards::call_load::CallLoad;
 use crate::guards::pipeline::GuardServices;
 use crate::guards::word_lists::WordLists;
 use crate::history::load::ConversationStore;
@@ -38,6 +39,7 @@ pub struct Gateway {
     usage_aggregator: Rc<UsageAggregator>,
     otlp_exporter: Rc<OtlpExporter>,
     word_lists: Rc<WordLists>,
+    call_load: Rc<CallLoad>,
     recent_writes: Rc<RecentWrites>,
     single_flight: Rc<SingleFlight>,
     body_budget: Rc<BodyBudget>,
@@ -61,6 +63,7 @@ impl Gateway {
             limiter_state: Rc::default(),
             otlp_exporter: Rc::default(),
             word_lists: Rc::default(),
+            call_load: Rc::default(),
             recent_writes: Rc::default(),
             single_flight: Rc::default(),
             body_budget: Rc::default(),
@@ -83,6 +86,7 @@ impl Gateway {
             usage_aggregator: Rc::clone(&self.usage_aggregator),
             otlp_exporter: Rc::clone(&self.otlp_exporter),
             word_lists: Rc::clone(&self.word_lists),
+            call_load: Rc::clone(&self.call_load),
             recent_writes: Rc::clone(&self.recent_writes),
             single_flight: Rc::clone(&self.single_flight),
             body_budget: Rc::clone(&self.body_budget),
@@ -158,6 +162,7 @@ impl Gateway {
             config: &self.config,
             upstreams: &self.upstreams,
             word_lists: &self.word_lists,
+            call_load: &self.call_load,
         }
     }
 

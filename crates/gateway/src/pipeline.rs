@@ -19,8 +19,9 @@ use crate::host::Host;
 use crate::host::body::Body;
 use crate::limits::admission::{self, Admitted};
 use crate::limits::matching::LimitSubject;
+use crate::record::SkipReason;
 use crate::request::client_ip;
-use crate::request::cors::Cors;
+use crate::request::cors::{self, Cors};
 use crate::request::endpoint::{self, ApiEndpoint, GatewayEndpoint};
 use crate::request::headers::client_product;
 use crate::request::parse::ParsedRequest;
@@ -56,11 +57,14 @@ impl Gateway {
         request: http::Request<Body>,
     ) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
-        let cors = Cors::from_headers(&self.shared_config().server.origins, &parts.headers);
-        if let Some(answer) = cors.as_ref().and_then(|cors| cors.preflight_response(&parts)) {
-            return answer;
-        }
-        let mut response = self.handle_api(host, parts, body, self.record_sinks()).await;
+        let origins = &self.shared_config().server.origins;
+        let cors = Cors::from_headers(origins, &parts.headers);
+        let preflight = cors.as_ref().and_then(|cors| cors.preflight_response(&parts));
+        let mut response = match preflight {
+            Some(answer) => answer,
+            None => self.handle_api(host, parts, body, self.record_sinks()).await,
+        };
+        cors::add_vary(origins, response.headers_mut());
         if let Some(cors) = cors {
             cors.add_headers(response.headers_mut());
         }
@@ -201,7 +205,7 @@ pub(crate) async fn run<P: Host>(
     if let Some(max_chars) = config.observe.logged_content(matched.index) {
         scope.capture(Transcript::new(&request, max_chars));
     }
-    access::check_parameters(&caller, &request)?;
+    access::check_parameters(config, &caller, matched.route, &request)?;
 
     let services = gateway.guard_services();
     let request_id = scope.record().id.clone();
@@ -238,9 +242,12 @@ pub(crate) async fn run<P: Host>(
         uri: &parts.uri,
     };
     let limits = (&**config, gateway.limiter_state());
+    let labels = admission::labels_if_limited(&plan);
     let (limit, admitted) = admission::admit(limits, subject, &request, plan, host).await;
     scope.limited_by(limit);
     let Admitted { plan, reservation } = admitted?;
+    let dropped = labels.len().saturating_sub(plan.targets().len());
+    labels.into_iter().take(dropped).for_each(|it| scope.passed_over(it, SkipReason::Limit));
     scope.reserved(reservation);
     // A fallback by a limit is no comparison.
     scope.update(|record| record.rollout = plan.rollout_unit().cloned());
@@ -328,7 +335,7 @@ mod tests {
     use crate::config_loader::GatewaySecrets;
     use crate::gateway::Gateway;
     use crate::host::body::Body;
-    use crate::request::body_budget::MAX_BODY_BYTES_IN_FLIGHT;
+    use crate::request::body_budget::{BODY_COPIES, MAX_BODY_BYTES_IN_FLIGHT};
     use crate::testing::fake_host::{FakeHost, block_on};
     use crate::testing::pieces::Pieces;
 
@@ -394,7 +401,7 @@ mod tests {
     fn body_beyond_the_budget_of_the_isolate_is_refused() {
         let (gateway, host) = (gateway(), FakeHost::new());
         let mut others = gateway.body_budget().permit();
-        others.grow(MAX_BODY_BYTES_IN_FLIGHT).expect("they are alone");
+        others.grow(MAX_BODY_BYTES_IN_FLIGHT / BODY_COPIES).expect("they are alone");
         let pieces = Pieces { size: 1_000, count: 3, every: Duration::ZERO, ends: true };
         let chat = ("/v1/chat/completions", "APP");
         let (status, code) = send(&gateway, &host, chat, pieces.into_body(&host).0);

@@ -58,6 +58,9 @@ pub struct Record {
     /// Side of the route's rollout that was drawn for the request.
     #[serde(rename = "side", skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutUnit>,
+    /// Targets that were passed over, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedTarget>,
     /// Every call to an upstream, in order.
     pub attempts: Vec<Attempt>,
     /// The HTTP status of the response; `None` if the caller hung up before it.
@@ -107,6 +110,29 @@ pub struct Record {
     /// The answer, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
+}
+
+/// A target that was passed over without a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SkippedTarget {
+    /// `provider/model`.
+    pub target: String,
+    /// Reason for which it was not called.
+    pub reason: SkipReason,
+}
+
+/// Reason to pass over a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// Its circuit breaker is open, or half-open with its one call taken.
+    CircuitOpen,
+    /// Every key of its provider cools down.
+    KeysCoolDown,
+    /// No key of its provider is set.
+    NoKey,
+    /// A limit leaves only a later target.
+    Limit,
 }
 
 /// A guard's finding in a part of a request or its answer.
@@ -178,9 +204,30 @@ pub enum Outcome {
 }
 
 impl Record {
+    /// Adds a target that was passed over, once.
+    pub(crate) fn pass_over(&mut self, target: String, reason: SkipReason) {
+        if self.skipped.iter().all(|other| other.target != target) {
+            self.skipped.push(SkippedTarget { target, reason });
+        }
+    }
+
     /// Tokens by estimate that calls cost whose answers were not used; part of the input tokens.
     pub(crate) fn lost_tokens(&self) -> u64 {
         self.attempts.iter().filter_map(|attempt| attempt.tokens).fold(0, u64::saturating_add)
+    }
+
+    /// Whether an upstream may bill the request: else it costs nothing.
+    pub(crate) fn may_be_billed(&self) -> bool {
+        let mut attempts = self.attempts.iter();
+        match self.outcome {
+            // A blocked answer is charged too, because its provider may bill it.
+            Outcome::Answered | Outcome::Truncated | Outcome::Blocked => true,
+            Outcome::HungUp => attempts.any(Attempt::counts),
+            // An answer that a guard cannot check is charged too.
+            Outcome::Refused | Outcome::Failed => {
+                attempts.any(|attempt| attempt.is_lost() || attempt.result == ANSWERED)
+            }
+        }
     }
 
     /// Adds the tokens of calls whose answers were not used to the input tokens.

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use civil_time::Timestamp;
 use rollout::{Rollout, RolloutOperation, RolloutReply};
-use serde::{Deserialize, Serialize};
 
 use super::account::Account;
+use super::book_row::BookRow;
 use super::cardinality::{CardinalityLimits, fold_key};
 use super::operation::{Denied, Grant, Hold, LedgerReply, Operation, Register, UsageRow, Window};
-use super::tally::UsageTotals;
 
 /// A slice is at most this share of what is left, and of the maximum: slices shrink as the budget
 /// runs low, down to the need of one request.
@@ -32,26 +31,6 @@ pub struct Book {
     /// with every addition would cost more than counting twice what was added just before a host
     /// lost the book.
     pub(super) recent_usage_ids: Vec<(Timestamp, u64)>,
-}
-
-/// The value of one row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum BookRow {
-    Account(Account),
-    #[serde(rename = "tally")]
-    Usage {
-        until: Timestamp,
-        #[serde(rename = "tally")]
-        totals: UsageTotals,
-    },
-    Register(Register),
-    Rollout(Box<Rollout>),
-    Log {
-        until: Timestamp,
-        label: String,
-        text: String,
-    },
 }
 
 /// Prefix of usage rows: no account's name starts with it.
@@ -173,23 +152,16 @@ impl Book {
 
     /// The time at which [`Book::sweep`] has work next.
     pub fn next_sweep(&self) -> Option<Timestamp> {
-        let due = |row: &BookRow| match row {
-            BookRow::Account(account) => account.next_change(),
-            BookRow::Usage { until, .. } | BookRow::Log { until, .. } => Some(*until),
-            BookRow::Register(_) | BookRow::Rollout(_) => None,
-        };
-        self.rows.values().filter_map(due).min()
+        self.rows.values().filter_map(BookRow::next_change).min()
     }
 
     /// The time from which the book is empty without further operations, at the latest. `None` if it may
     /// never be.
     pub fn ends_at(&self) -> Option<Timestamp> {
-        let end = |row: &BookRow| match row {
-            BookRow::Account(account) => account.ends_at(),
-            BookRow::Usage { until, .. } | BookRow::Log { until, .. } => Some(*until),
-            BookRow::Register(_) | BookRow::Rollout(_) => None,
-        };
-        self.rows.values().map(end).try_fold(Timestamp::default(), |last, end| Some(last.max(end?)))
+        self.rows
+            .values()
+            .map(BookRow::ends_at)
+            .try_fold(Timestamp::default(), |last, end| Some(last.max(end?)))
     }
 
     /// Removes everything that no longer counts.

@@ -20,6 +20,7 @@
 
 mod account;
 mod book;
+mod book_row;
 mod cardinality;
 mod lease;
 mod operation;

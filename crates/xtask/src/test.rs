@@ -10,9 +10,9 @@ use anyhow::{Context, bail};
 
 use crate::artifact::{self, COMPONENT_TARGET, WORKER_TARGET, cargo};
 use crate::child::Processes;
-use crate::fuzz;
 use crate::root;
 use crate::tools::{self, node};
+use crate::{fuzz, panics};
 
 /// Limit of one step: longer than the slowest cold build on two cores.
 const STEP_TIMEOUT: Duration = Duration::from_secs(45 * 60);
@@ -81,7 +81,7 @@ impl Step {
             Self::LintComponent => "clippy on the component's shell",
             Self::Native => "the policies, the gateway in virtual time, the tools",
             Self::Fuzz => "a minute of libFuzzer for each reader of untrusted bytes",
-            Self::Worker => "builds the Worker for Cloudflare",
+            Self::Worker => "builds the Worker for Cloudflare, and counts its panics",
             Self::Component => "builds the component for Spin",
             Self::Deploy => "dry run of wrangler deploy, and the Worker's size limit",
             Self::Edges => "scenarios, contracts and official clients against both artifacts",
@@ -121,7 +121,8 @@ impl Step {
             Self::Worker => {
                 tools::target(processes, WORKER_TARGET)?;
                 tools::packages(processes)?;
-                artifact::worker(processes)
+                artifact::worker(processes)?;
+                panics::check(processes, &artifact::worker_code()?)
             }
             Self::Component => {
                 tools::target(processes, COMPONENT_TARGET)?;

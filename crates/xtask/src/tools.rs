@@ -15,15 +15,16 @@ use crate::child::Processes;
 use crate::root;
 
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(20 * 60);
-/// Python packages of the edge tests: the official clients, agent frameworks, and parsers for metrics and
-/// spans.
-const PYTHON_PACKAGES: [&str; 6] = [
+/// Python packages of the edge tests: the official clients, agent frameworks, parsers for metrics and spans,
+/// and a reader of OpenAPI documents that sends what they allow.
+const PYTHON_PACKAGES: [&str; 7] = [
     "openai==3.57.0",
     "anthropic==2.14.0",
     "openai-agents==0.24.0",
     "pydantic-ai-slim[openai,anthropic]==2.66.0",
     "prometheus-client==0.26.0",
     "opentelemetry-proto==1.45.2",
+    "schemathesis==4.32.5",
 ];
 
 /// Coding agents of the edge tests. They are large, and installed beside the repository.

@@ -10,10 +10,11 @@ use sha2::{Digest, Sha256};
 use super::super::ip_access::to_canonical;
 use super::super::problem::with_hint;
 use super::super::provider::Provider;
-use super::super::provider::ProviderKind;
+use super::super::provider_kind::ProviderKind;
 use super::super::raw;
 use super::diagnostics::{Diagnostics, quoted};
 use super::doc_path::DocPath;
+use super::permission::forbidden_parameters;
 use super::provider_hint::other_kind;
 
 const EXPECTED_URL: &str = "an address such as \"https://api.example.com/v1\"";
@@ -48,6 +49,11 @@ fn provider(
         let expected = format!("at least one \"secret:NAME\": {} needs a key", kind.name);
         diagnostics.report(&keys, "no key", expected);
     }
+    let forbid = path.field("forbid");
+    let forbidden = match &raw.forbid {
+        Some(paths) => forbidden_parameters(diagnostics, &forbid, paths.iter().map(String::as_str)),
+        None => forbidden_parameters(diagnostics, &forbid, kind.forbid.iter().copied()),
+    };
     let protocols = match &raw.protocols {
         Some(names) => protocols(diagnostics, &path.field("protocols"), names),
         None => Some(kind.protocols.to_vec()),
@@ -66,6 +72,7 @@ fn provider(
         keys: secrets,
         stream_usage: raw.stream_usage.unwrap_or(kind.stream_usage),
         output_field: kind.output_field,
+        forbidden,
     })
 }
 

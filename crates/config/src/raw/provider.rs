@@ -32,10 +32,13 @@ pub(crate) struct Provider {
     pub(crate) protocols: Option<Vec<String>>,
     /// Whether it accepts `stream_options.include_usage`. Default: known for each built-in kind.
     pub(crate) stream_usage: Option<bool>,
+    /// Parameters that no caller may send to it, such as those that select other models. Default: known for
+    /// each built-in kind.
+    pub(crate) forbid: Option<Vec<String>>,
 }
 
 /// Allowed values of `kind`; `null` stands for an absent one in JSON.
 #[cfg(feature = "author")]
 fn kinds() -> Vec<Option<&'static str>> {
-    crate::provider::ProviderKind::names().map(Some).chain([None]).collect()
+    crate::provider_kind::ProviderKind::names().map(Some).chain([None]).collect()
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::provider::ProviderKind;
+use crate::provider_kind::ProviderKind;
 use crate::{Authentication, Config, author};
 
 use super::load;

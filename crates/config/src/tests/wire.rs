@@ -4,7 +4,7 @@ use http::HeaderName;
 use openai::Endpoint;
 use protocol::model::Protocol;
 
-use crate::provider::ProviderKind;
+use crate::provider_kind::ProviderKind;
 use crate::{Authentication, Provider};
 
 use super::load;
@@ -283,5 +283,20 @@ fn stream_usage_overrides_the_kind() {
         assert_eq!(provider(&fields).stream_usage, expected, "{name}");
         let told = provider(&format!("{fields}\nstream_usage = {}", !expected));
         assert_eq!(told.stream_usage, !expected, "{name}");
+    }
+}
+
+#[test]
+fn forbidden_parameters_override_the_kind() {
+    for (name, more, _) in EVERY_KIND {
+        let fields = format!("id = \"{name}\"\nkeys = [\"secret:A\"]\n{more}");
+        let forbidden = |fields: &str| {
+            let forbidden = provider(fields).forbidden.into_iter();
+            forbidden.map(|parameter| parameter.path).collect::<Vec<_>>()
+        };
+        let expected: &[&str] = if name == "openrouter" { &["models", "preset"] } else { &[] };
+        assert_eq!(forbidden(&fields), expected, "{name}");
+        assert_eq!(forbidden(&format!("{fields}\nforbid = []")), [""; 0], "{name}");
+        assert_eq!(forbidden(&format!("{fields}\nforbid = [\"a.b\"]")), ["a.b"], "{name}");
     }
 }

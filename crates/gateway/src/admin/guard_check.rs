@@ -74,7 +74,7 @@ pub(super) async fn check<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult
         "result": if is_error { "error" } else { verdict },
         "findings": found,
         "masked": masked,
-        "error": result.error.map(|error| error.0),
+        "error": result.error.map(|error| error.reason),
     })))
 }
 

@@ -9,9 +9,10 @@ use super::AdminRequest;
 use super::response::{AdminResponse, AdminResult};
 
 /// Kind, title in English and in Chinese, and the page with the provider's keys.
-const TITLES: [(&str, &str, &str, Option<&str>); 27] = [
+const TITLES: [(&str, &str, &str, Option<&str>); 28] = [
     ("openai", "OpenAI", "OpenAI", Some("https://platform.openai.com/api-keys")),
     ("azure", "Azure OpenAI", "Azure OpenAI", Some("https://portal.azure.com/")),
+    ("anthropic", "Anthropic", "Anthropic", Some("https://platform.claude.com/settings/keys")),
     ("deepseek", "DeepSeek", "深度求索 DeepSeek", Some("https://platform.deepseek.com/api_keys")),
     ("qwen", "Qwen (Alibaba Cloud)", "通义千问", Some("https://bailian.console.aliyun.com/")),
     ("zhipuai", "Zhipu AI", "智谱 AI", Some("https://open.bigmodel.cn/usercenter/apikeys")),

@@ -20,6 +20,7 @@ use crate::telemetry::request_scope::RequestScope;
 use crate::upstream::state::Upstreams;
 
 use super::block_response;
+use super::call_load::CallLoad;
 use super::findings::GuardFindings;
 use super::word_lists::WordLists;
 
@@ -43,6 +44,7 @@ pub(crate) struct GuardPipeline<P: Host> {
     /// The last question, for judges of an answer.
     pub(crate) question: RefCell<String>,
     guards: Vec<ActiveGuard>,
+    call_load: Rc<CallLoad>,
     pub(super) findings: GuardFindings,
 }
 
@@ -52,6 +54,7 @@ pub(crate) struct GuardServices<'a> {
     pub config: &'a Rc<Config>,
     pub upstreams: &'a Rc<Upstreams>,
     pub word_lists: &'a WordLists,
+    pub call_load: &'a Rc<CallLoad>,
 }
 
 /// A guard as it applies to one caller.
@@ -189,6 +192,7 @@ impl<P: Host> GuardPipeline<P> {
             answer_masks: RefCell::default(),
             question: RefCell::default(),
             guards,
+            call_load: Rc::clone(services.call_load),
             findings,
         }
     }
@@ -340,15 +344,28 @@ impl<P: Host> GuardPipeline<P> {
         self.record_result(guard, phase, "error", &[found], reason);
     }
 
-    /// Applies a guard's failure.
+    /// Counts calls of a guard's service.
+    pub(super) fn record_calls(&self, guard: &ActiveGuard, calls: usize) {
+        let guard = self.guard_config(guard);
+        self.call_load.record_calls(&guard.id, self.findings.consumer(), calls, self.host.now());
+    }
+
+    /// Applies a guard's failure. A caller that makes most of the calls must not open a guard by using up
+    /// the quota of its service.
     pub(super) fn handle_failure(
         &self,
         guard: &ActiveGuard,
         phase: Phase,
         reason: &GuardError,
     ) -> Result<(), GuardRejection> {
-        self.record_failure(guard, phase, &reason.0);
-        match self.guard_config(guard).on_error {
+        self.record_failure(guard, phase, &reason.reason);
+        let config = self.guard_config(guard);
+        let is_cause =
+            || self.call_load.is_mostly_by(&config.id, self.findings.consumer(), self.host.now());
+        match config.on_error {
+            OnError::Open if reason.is_rate_limited && is_cause() => {
+                Err(GuardRejection::Unavailable)
+            }
             OnError::Open => Ok(()),
             OnError::Closed => Err(GuardRejection::Unavailable),
         }

@@ -99,6 +99,7 @@ impl ParsedRequest {
     pub(crate) fn with_body(&self, body: Bytes) -> Self {
         let request = Request::parse(self.endpoint, &body);
         let request = request.expect("a text was replaced by a text");
+        self.permit.add_copy(body.len());
         Self {
             endpoint: self.endpoint,
             body,

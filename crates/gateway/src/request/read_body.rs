@@ -144,7 +144,7 @@ mod tests {
     use crate::error::{Error, Fault, Refusal};
     use crate::host::Clock;
     use crate::host::body::Body;
-    use crate::request::body_budget::BodyBudget;
+    use crate::request::body_budget::{BODY_COPIES, BodyBudget};
     use crate::testing::fake_host::{FakeHost, block_on};
     use crate::testing::pieces::Pieces;
 
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn body_beyond_the_budget_is_refused_before_it_is_read_on() {
         let host = FakeHost::new();
-        let budget = Rc::new(BodyBudget::new(1_000));
+        let budget = Rc::new(BodyBudget::new(1_000 * BODY_COPIES));
         let mut other = budget.permit();
         other.grow(900).expect("it is alone");
         let (mut long, pieces) = body(&host, (60, 10), 0, true);

@@ -15,7 +15,7 @@ use crate::auth::caller::Caller;
 use crate::host::Host;
 use crate::limits::pricing;
 use crate::limits::reservation::{Reservation, SettledUsage};
-use crate::record::{ABANDONED, ANSWERED, Attempt, Outcome, Record, RecordedFindings};
+use crate::record::{ABANDONED, Attempt, Outcome, Record, RecordedFindings, SkipReason};
 use crate::telemetry::otlp::TraceContext;
 
 use super::record_sinks::RecordSinks;
@@ -228,11 +228,17 @@ impl<P: Host> RequestScope<P> {
         }
     }
 
-    /// Records a target that was skipped during its cool-down, if it is the first one.
-    pub(crate) fn skipped(&mut self, target: impl FnOnce() -> String) {
+    /// Records a target of the plan that was skipped during its cool-down.
+    pub(crate) fn skipped(&mut self, target: String, reason: SkipReason) {
         if self.record.attempts.is_empty() {
-            self.record.cooling_down_target.get_or_insert_with(target);
+            self.record.cooling_down_target.get_or_insert_with(|| target.clone());
         }
+        self.passed_over(target, reason);
+    }
+
+    /// Records a target that was passed over, once.
+    pub(crate) fn passed_over(&mut self, target: String, reason: SkipReason) {
+        self.record.pass_over(target, reason);
     }
 
     /// Clears the skipped target, because no other one was called instead.
@@ -349,17 +355,7 @@ impl<P: Host> Drop for RequestScope<P> {
         let record = &mut self.record;
         record.cost_usd = cost.map(|cost| cost as f64 / 1e9);
         if let Some(reservation) = self.reservation.take() {
-            // A request that no upstream may bill costs nothing.
-            let served = match record.outcome {
-                // A blocked answer is charged too, because its provider may bill it.
-                Outcome::Answered | Outcome::Truncated | Outcome::Blocked => true,
-                Outcome::HungUp => record.attempts.iter().any(Attempt::counts),
-                // An answer that a guard cannot check is charged too.
-                Outcome::Refused | Outcome::Failed => record
-                    .attempts
-                    .iter()
-                    .any(|attempt| attempt.is_lost() || attempt.result == ANSWERED),
-            };
+            let served = record.may_be_billed();
             let tokens = record.tokens.input.saturating_add(record.tokens.output);
             reservation.settle(SettledUsage { served, tokens, cost: cost.unwrap_or(0) });
         }

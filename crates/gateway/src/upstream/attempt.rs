@@ -130,16 +130,16 @@ impl<P: Host> AttemptContext<'_, P> {
     ) -> Result<AcceptedAnswer, AttemptError> {
         let TargetBody { bytes, additions, exchange } = body;
         let secret = key.map(|position| &candidate.provider.keys[position]);
-        let is_stream = self.request.fields().stream;
+        let fields = self.request.fields();
         let forwarded = self.request.original().map(|original| original.headers.clone());
         let forwarded = forwarded.unwrap_or_default();
         let mut request =
-            request::upstream_request(candidate, secret, bytes, is_stream, &forwarded);
+            request::upstream_request(candidate, secret, bytes, fields.stream, &forwarded);
         if let Some(trace) = &self.trace {
             trace.inject(record_index, request.headers_mut());
         }
         let mut timeouts =
-            AttemptTimeouts::start(self.host, self.route.timeouts, is_stream, self.deadline);
+            AttemptTimeouts::start(self.host, self.route.timeouts, fields, self.deadline);
         let response =
             timeouts.run(self.host.fetch(request)).await?.map_err(AttemptError::no_response)?;
         let (head, body) = response.into_parts();

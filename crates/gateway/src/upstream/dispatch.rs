@@ -8,7 +8,7 @@ use openai::{ContentParts, TextSize};
 
 use crate::error::{Error, Fault, Refusal};
 use crate::host::Host;
-use crate::record::{Attempt, AttemptKind};
+use crate::record::{Attempt, AttemptKind, SkipReason};
 use crate::request::parse::ParsedRequest;
 use crate::request::translation::NoTranslation;
 use crate::routing::matched_route::TargetHealth as _;
@@ -73,6 +73,7 @@ impl<P: Host> Dispatcher<'_, P> {
         if let Some(hedge) = route.hedge {
             self.upstreams.credit_hedge(route, hedge);
         }
+        self.record_skipped(scope);
         let mut state = DispatchState::new(deadline, self.may_replay());
         let refused = |answer| Dispatched { answer, continuation_targets: None };
         let answer = self.try_targets(&mut state, scope).await;
@@ -140,7 +141,7 @@ impl<P: Host> Dispatcher<'_, P> {
                     Ok(AttemptOutcome::Untranslatable) => policy.skip_target(now),
                     Err(until) => {
                         state.note_cool_down(until);
-                        scope.skipped(|| candidate.label());
+                        scope.skipped(candidate.label(), self.skip_reason(candidate, now));
                         policy.skip_target(now)
                     }
                 };
@@ -160,6 +161,39 @@ impl<P: Host> Dispatcher<'_, P> {
             }
         }
         None
+    }
+
+    /// Records the weighted targets that the choice has passed over.
+    fn record_skipped(&self, scope: &mut RequestScope<P>) {
+        let weighted = self.plan.route().targets.all();
+        if weighted.len() < 2 {
+            return;
+        }
+        let now = self.host.now();
+        for target in weighted.iter().filter(|weighted| weighted.weight > 0) {
+            let target = &target.target;
+            let provider = self.config.provider(target.provider);
+            let model = target.model.as_ref().unwrap_or(&self.request.fields().model);
+            let endpoint = self.request.endpoint();
+            let protocol = provider.protocol_for(endpoint, self.request.protocol());
+            let offers = || provider.paths.path(endpoint, protocol).is_some();
+            if let Some(reason) = self.upstreams.skip_reason((target.provider, model), now)
+                && offers()
+            {
+                let reason = if provider.lacks_keys { SkipReason::NoKey } else { reason };
+                scope.passed_over(format!("{}/{model}", provider.id), reason);
+            }
+        }
+    }
+
+    /// Reason for which a target of the plan could not be called. It may be available again by now.
+    fn skip_reason(&self, candidate: &Candidate<'_>, now: Timestamp) -> SkipReason {
+        let target = (candidate.provider_index, candidate.model);
+        match self.upstreams.skip_reason(target, now) {
+            Some(_) if candidate.provider.lacks_keys => SkipReason::NoKey,
+            Some(reason) => reason,
+            None => SkipReason::CircuitOpen,
+        }
     }
 
     /// Calls a target once, unless it was already called as a hedge. The error holds the end of its

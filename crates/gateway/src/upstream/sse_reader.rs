@@ -1,6 +1,7 @@
 //! Cuts an upstream's stream into events, measures them, and selects those that may pass.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::Bytes;
 use openai::{ContentParts, EventSummary, Framer, StreamEvent};
@@ -94,6 +95,12 @@ impl SseReader {
         self.has_text
     }
 
+    /// Place of a `usage` of null that the caller did not request, in the event.
+    fn hidden_member(&self, summary: &EventSummary) -> Option<Range<usize>> {
+        let EventSummary::Chunk(chunk) = summary else { return None };
+        if self.meter.hides_usage() { chunk.null_usage.clone() } else { None }
+    }
+
     /// Measures an event. Returns whether it passes, and the state of the stream after it.
     fn observe(&mut self, summary: &EventSummary) -> (bool, StreamState) {
         self.has_text |= matches!(summary, EventSummary::Chunk(chunk) | EventSummary::Last(chunk) if chunk.has_content);
@@ -116,7 +123,7 @@ impl SseReader {
     /// Reads the events of the last piece without their content.
     fn read_summaries(&mut self, ready: &mut VecDeque<StreamEvent>) -> StreamState {
         let mut state = StreamState::Open;
-        let mut run = 0..0;
+        let mut run = EventRun::default();
         while state == StreamState::Open
             && let Some(event) = self.framer.next_event()
         {
@@ -127,15 +134,12 @@ impl SseReader {
                 self.error = self.framer.slice(event.clone());
             }
             if passes {
-                run = if run.is_empty() { event } else { run.start..event.end };
-            } else if !run.is_empty() {
-                let run = self.framer.slice(std::mem::take(&mut run));
-                ready.push_back(StreamEvent::unparsed(run));
+                run.add(event, self.hidden_member(&summary));
+            } else {
+                ready.extend(std::mem::take(&mut run).finish(&self.framer));
             }
         }
-        if !run.is_empty() {
-            ready.push_back(StreamEvent::unparsed(self.framer.slice(run)));
-        }
+        ready.extend(run.finish(&self.framer));
         state
     }
 
@@ -154,6 +158,10 @@ impl SseReader {
                 }
                 continue;
             }
+            let event = match self.hidden_member(&summary) {
+                Some(value) => event.without_null_usage(value),
+                None => event,
+            };
             if let Some(streamed_text) = &mut self.streamed_text
                 && state == StreamState::Open
             {
@@ -170,6 +178,46 @@ impl SseReader {
             return StreamState::Open;
         }
         self.push(Bytes::from_static(b"\n\n"), ready)
+    }
+}
+
+/// Neighboring events that pass.
+#[derive(Debug, Default)]
+struct EventRun {
+    at: Range<usize>,
+    /// Places of the values of hidden members, from the start of the run.
+    hidden: Vec<Range<usize>>,
+}
+
+impl EventRun {
+    /// Adds the next event, with the place of a hidden member in it.
+    fn add(&mut self, event: Range<usize>, hidden: Option<Range<usize>>) {
+        if self.at.is_empty() {
+            self.at = event.start..event.start;
+        }
+        let offset = event.start - self.at.start;
+        self.hidden.extend(hidden.map(|value| offset + value.start..offset + value.end));
+        self.at.end = event.end;
+    }
+
+    /// Returns the bytes of the run: a slice of the piece, or a copy without what is hidden.
+    fn finish(self, framer: &Framer) -> Option<StreamEvent> {
+        if self.at.is_empty() {
+            return None;
+        }
+        if self.hidden.is_empty() {
+            return Some(StreamEvent::unparsed(framer.slice(self.at)));
+        }
+        let run = framer.bytes(self.at);
+        let (mut bytes, mut copied) = (Vec::with_capacity(run.len()), 0);
+        for value in self.hidden {
+            if let Some(member) = openai::usage_member(run, value) {
+                bytes.extend_from_slice(&run[copied..member.start]);
+                copied = member.end;
+            }
+        }
+        bytes.extend_from_slice(&run[copied..]);
+        Some(StreamEvent::unparsed(bytes.into()))
     }
 }
 
@@ -241,6 +289,21 @@ mod tests {
         let usage = Usage { input: 9, output: 3, ..Usage::default() };
         assert_eq!(tokens, Tokens::count(Some(usage), &AnswerSize::default()));
         assert_eq!(run(false, UNPARSED, [STREAM.as_bytes()]).0, STREAM[..end]);
+    }
+
+    #[test]
+    fn null_usage_is_hidden_from_callers_that_did_not_ask() {
+        let stream = concat!(
+            "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n",
+            "data: {\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n\n",
+            "data: {\"usage\":null,\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+            "data: [DONE]\n\n",
+        );
+        let hidden = stream.replace(",\"usage\":null}", "}").replace("{\"usage\":null,", "{");
+        for parts in [UNPARSED, PARSED] {
+            assert_eq!(run(true, parts, [stream.as_bytes()]).0, hidden);
+            assert_eq!(run(false, parts, [stream.as_bytes()]).0, stream);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use civil_time::Timestamp;
 use config::{Balance, Config, Health, Hedge, Provider, ProviderIndex, Retries, Route};
 
+use crate::record::SkipReason;
 use crate::routing::balance::TargetLoad;
 use crate::telemetry::usage::details::{CoolingDown, CoolingDownPart};
 use crate::upstream::additions::{KnownTargets, SentAdditions, TakenBack};
@@ -113,15 +114,19 @@ impl Upstreams {
         Rc::new(upstreams)
     }
 
-    /// Whether a target may be called now: neither it nor all keys of its provider cool down.
-    pub(crate) fn is_available(
+    /// Reason for which a target may not be called now. `None` if neither it nor all keys of its provider
+    /// cool down.
+    pub(crate) fn skip_reason(
         &self,
         (provider, model): (ProviderIndex, &str),
         caller: CallerTag,
         now: Timestamp,
-    ) -> bool {
-        self.health.borrow().is_available((provider, model), caller, now)
-            && self.key_pools.borrow()[provider.position()].has_available(model, now)
+    ) -> Option<SkipReason> {
+        if !self.health.borrow().is_available((provider, model), caller, now) {
+            return Some(SkipReason::CircuitOpen);
+        }
+        let has_key = self.key_pools.borrow()[provider.position()].has_available(model, now);
+        (!has_key).then_some(SkipReason::KeysCoolDown)
     }
 
     /// Whether a target's circuit breaker is open or half open for a caller.

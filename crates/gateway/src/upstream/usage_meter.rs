@@ -42,6 +42,11 @@ impl UsageMeter {
         Self { hides_usage, ..Self::default() }
     }
 
+    /// Whether the caller did not request usage.
+    pub(crate) fn hides_usage(&self) -> bool {
+        self.hides_usage
+    }
+
     /// Measures one event.
     pub(crate) fn observe(&mut self, event: &EventSummary) -> EventKind {
         let chunk = match event {

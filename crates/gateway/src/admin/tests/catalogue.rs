@@ -13,9 +13,9 @@ fn schema_and_kinds_are_shown() {
     assert!(schema["properties"]["routes"].is_object());
     let kinds = fixture.assert_status("GET kinds", "", 200);
     let kinds = kinds["data"].as_array().expect("kinds");
-    assert_eq!(kinds.len(), 27);
+    assert_eq!(kinds.len(), 28);
     assert_eq!(
-        kinds[2],
+        kinds[3],
         json!({
             "name": "deepseek", "title": { "en": "DeepSeek", "zh": "深度求索 DeepSeek" },
             "base_url": "https://api.deepseek.com/v1", "endpoints": ["chat"],

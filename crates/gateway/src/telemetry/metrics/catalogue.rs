@@ -67,6 +67,11 @@ pub(super) const GUARD: Metric = counter(
     "What guards found.",
     &["guard", "phase", "result", "label", "consumer"],
 );
+pub(super) const LEDGER_UNAVAILABLE: Metric = counter(
+    "serin_ledger_unavailable_total",
+    "Requests whose limits could not be checked in the ledger: counted by the gateway alone, or refused.",
+    &["route"],
+);
 pub(super) const BUILD_INFO: Metric = Metric {
     name: "serin_build_info",
     kind: MetricKind::Gauge,
@@ -100,7 +105,7 @@ pub(super) const ROLLOUT_PHASE: Metric = Metric {
 
 /// All metrics, in the order of output.
 #[cfg(test)]
-pub(crate) const ALL: [Metric; 15] = [
+pub(crate) const ALL: [Metric; 16] = [
     REQUESTS,
     DURATION,
     FIRST_TOKEN,
@@ -111,6 +116,7 @@ pub(crate) const ALL: [Metric; 15] = [
     FALLBACK,
     CACHE,
     GUARD,
+    LEDGER_UNAVAILABLE,
     BUILD_INFO,
     CONFIG_VERSION,
     ROLLOUT_WEIGHT,

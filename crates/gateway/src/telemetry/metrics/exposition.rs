@@ -10,7 +10,8 @@ use crate::telemetry::usage::keys::decode_part;
 
 use super::catalogue::{
     BUILD_INFO, CACHE, CALLS, CONFIG_VERSION, COST, DURATION, FALLBACK, FIRST_TOKEN, GUARD,
-    LIMITED, Metric, MetricKind, REQUESTS, ROLLOUT_EVIDENCE, ROLLOUT_PHASE, ROLLOUT_WEIGHT, TOKENS,
+    LEDGER_UNAVAILABLE, LIMITED, Metric, MetricKind, REQUESTS, ROLLOUT_EVIDENCE, ROLLOUT_PHASE,
+    ROLLOUT_WEIGHT, TOKENS,
 };
 use super::from_record;
 
@@ -118,6 +119,7 @@ pub(crate) fn render(
         (FALLBACK, from_record::FALLBACK_ROWS),
         (CACHE, from_record::CACHE_ROWS),
         (GUARD, from_record::GUARD_ROWS),
+        (LEDGER_UNAVAILABLE, from_record::LEDGER_ROWS),
     ] {
         page.write_header(metric);
         of(family)
