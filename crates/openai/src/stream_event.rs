@@ -81,22 +81,22 @@ impl EventSummary {
     pub fn parse(bytes: &[u8]) -> Self {
         let event = Event::parse(bytes);
         match &event.data {
-            Some(data) => summarize(event.name, data, None).0.placed_in(bytes, data),
+            Some(data) => {
+                let is_joined = matches!(data, Cow::Owned(_));
+                summarize(event.name, data, None).0.placed_in(bytes, data, is_joined)
+            }
             None => Self::Comment,
         }
     }
 
     /// Turns a place in the trimmed data into one in the event. There is none if the data was joined from
     /// several lines.
-    fn placed_in(mut self, event: &[u8], data: &Cow<'_, [u8]>) -> Self {
+    fn placed_in(mut self, event: &[u8], data: &[u8], is_joined: bool) -> Self {
         if let Self::Chunk(Chunk { null_usage, .. }) = &mut self {
-            *null_usage = match data {
-                Cow::Borrowed(data) => null_usage.take().map(|at| {
-                    let offset = data.trim_ascii().as_ptr() as usize - event.as_ptr() as usize;
-                    offset + at.start..offset + at.end
-                }),
-                Cow::Owned(_) => None,
-            };
+            *null_usage = null_usage.take().filter(|_| !is_joined).map(|at| {
+                let offset = data.trim_ascii().as_ptr() as usize - event.as_ptr() as usize;
+                offset + at.start..offset + at.end
+            });
         }
         self
     }
@@ -158,7 +158,7 @@ impl StreamEvent {
             parts.delta.then(DeltaCollector::default),
         );
         let (summary, is_chunk) = summarize(event.name, data, Some(&mut sink));
-        let summary = summary.placed_in(&bytes, data);
+        let summary = summary.placed_in(&bytes, data, matches!(data, Cow::Owned(_)));
         if !matches!(summary, EventSummary::Chunk(_)) {
             return (summary, Self { bytes, content: EventContent::Other });
         }
