@@ -24,11 +24,13 @@ stop = { allow = ["END"] }
 forbid = ["logit_bias"]
 "#;
 
+/// Makes a value of about this length.
+type MakeValue = fn(usize) -> String;
+
 #[test]
 fn parameters_are_judged_in_linear_memory() {
     let factor = Factor { peak: 12, total: 24 };
-    type Value = fn(usize) -> String;
-    let values: [(&str, Value); 5] = [
+    let values: [(&str, MakeValue); 5] = [
         ("objects", |length| list(&fill("{\"\":0},", length))),
         ("numbers", |length| list(&fill("0,", length))),
         ("texts", |length| list(&fill("\"END\",", length))),
