@@ -60,9 +60,37 @@ impl LogWindow {
         self.is_over
     }
 
-    /// A number above all lines of the next hour that were not written late.
-    pub(super) fn next_number(&self) -> u64 {
-        (self.next.as_millis() + HOUR) * NUMBERS_PER_MILLI
+    /// Start of the next hour.
+    pub(super) fn next_start(&self) -> Timestamp {
+        self.next
+    }
+}
+
+/// The end of a page: an hour, and the number before which it continues. A line may be written into an hour that
+/// is over, so a number alone does not tell the hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LogCursor {
+    pub(super) hour: Timestamp,
+    pub(super) before: u64,
+}
+
+impl LogCursor {
+    pub(super) fn at_end_of(hour: Timestamp) -> Self {
+        Self { hour, before: u64::MAX }
+    }
+
+    pub(super) fn to_text(self) -> String {
+        format!("{}-{}", self.hour.as_millis(), self.before)
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Self, AdminError> {
+        let numbers = text.split_once('-');
+        let numbers =
+            numbers.and_then(|(hour, before)| Some((hour.parse().ok()?, before.parse().ok()?)));
+        let (hour, before) = numbers.ok_or_else(|| {
+            AdminError::invalid("cursor", format!("{text:?}"), "a cursor from a previous response")
+        })?;
+        Ok(Self { hour: start_of_hour(Timestamp::from_millis(hour)), before })
     }
 }
 
@@ -118,10 +146,10 @@ impl<'a, P: Host> LogReader<'a, P> {
         &mut self,
         hour: Timestamp,
         before: Option<u64>,
-        after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<(u64, LoggedRequest)>, AdminError> {
-        let query = LogQuery { before, after, parts: self.parts.clone(), texts: true, limit };
+        let parts = self.parts.clone();
+        let query = LogQuery { before, parts, texts: true, limit, ..LogQuery::default() };
         let lines = self.read(hour, [(); SHARD_COUNT].map(|()| query.clone())).await?;
         let mut lines: Vec<LogLine> = lines.into_iter().flatten().collect();
         lines.sort_by_key(|line| std::cmp::Reverse(line.number));

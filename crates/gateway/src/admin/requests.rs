@@ -12,7 +12,7 @@ use crate::telemetry::usage::request_log::LoggedRequest;
 
 use super::AdminRequest;
 use super::query::Query;
-use super::request_log::{LogPosition, LogReader, LogWindow, MAX_HOURS_READ};
+use super::request_log::{LogCursor, LogPosition, LogReader, LogWindow, MAX_HOURS_READ};
 use super::response::{AdminError, AdminResponse, AdminResult, rfc3339_json};
 
 /// Filters by a text, and the member of a line that has it.
@@ -103,9 +103,9 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
         return tail(request, &mut reader, &filter, LogPosition::parse(after)?, limit, wait).await;
     }
     let now = request.host.now();
-    let cursor = query.get("cursor").map(parse_cursor).transpose()?;
+    let cursor = query.get("cursor").map(LogCursor::parse).transpose()?;
     // A request ends after it began, so the log of its end is read.
-    let newest = cursor.map_or(now, |number| Timestamp::from_millis(number / 1_000));
+    let newest = cursor.map_or(now, |cursor| cursor.hour);
     let keep = request.context.config.observe.requests.keep;
     let oldest = Timestamp::from_millis(now.as_millis().saturating_sub(keep.as_millis() as u64));
     let oldest = filter.from.map_or(oldest, |from| from.max(oldest));
@@ -113,36 +113,34 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
         None => Some(reader.end(now).await?),
         Some(_) => None,
     };
-    let (mut found, mut last) = (Vec::new(), cursor);
+    let (mut found, mut next) = (Vec::new(), None);
     let mut window = LogWindow::before(newest, oldest);
-    let mut hours = 0;
-    while let Some(hour) = window.next_hour() {
-        let lines = reader.read_hour(hour, cursor, None, limit).await?;
-        // Filters that the log does not know may leave a page short; the cursor continues.
+    for _ in 0..MAX_HOURS_READ {
+        let Some(hour) = window.next_hour() else { break };
+        let before = cursor.filter(|cursor| cursor.hour == hour).map(|cursor| cursor.before);
+        let lines = reader.read_hour(hour, before, limit).await?;
+        // Lines that the log did not give may follow the last one.
+        let is_cut = lines.len() == limit;
         for (number, line) in lines {
             if found.len() == limit {
                 break;
             }
-            last = Some(number);
+            next = Some(LogCursor { hour, before: number });
             if filter.matches(&line) {
                 found.push(row_json(&line));
             }
         }
-        hours += 1;
-        if found.len() == limit || hours >= MAX_HOURS_READ {
+        if is_cut || found.len() == limit {
             break;
         }
-        if !window.is_over() {
-            last = Some(window.next_number());
-        }
+        next = (!window.is_over()).then(|| LogCursor::at_end_of(window.next_start()));
     }
-    let is_over = window.is_over() && found.len() < limit;
-    let cursor = last.filter(|_| !is_over).map(|number| number.to_string());
-    Ok(AdminResponse::json(&json!({
+    let data = json!({
         "data": found,
-        "cursor": cursor,
+        "cursor": next.map(LogCursor::to_text),
         "newest": position.map(|position| position.to_text()),
-    })))
+    });
+    Ok(AdminResponse::json(&data))
 }
 
 /// Waits for requests after a position. They are returned newest first.
@@ -185,7 +183,7 @@ pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let mut window = LogWindow::before(newest, oldest);
     for _ in 0..MAX_HOURS_READ {
         let Some(hour) = window.next_hour() else { break };
-        if let Some((_, line)) = reader.read_hour(hour, None, None, 1).await?.into_iter().next() {
+        if let Some((_, line)) = reader.read_hour(hour, None, 1).await?.into_iter().next() {
             return Ok(AdminResponse::json(&detail_json(&line)));
         }
     }
@@ -254,12 +252,6 @@ fn check_is_on<P: Host>(request: &AdminRequest<'_, P>) -> Result<(), AdminError>
     }
     let message = "The request log is off: `keep` of [observe.requests] is zero.";
     Err(AdminError::new(StatusCode::NOT_IMPLEMENTED, "request_log_off", message))
-}
-
-fn parse_cursor(text: &str) -> Result<u64, AdminError> {
-    text.parse().map_err(|_| {
-        AdminError::invalid("cursor", format!("{text:?}"), "a cursor from a previous response")
-    })
 }
 
 /// A row of the list: without the attempts.
