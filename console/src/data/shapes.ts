@@ -1,0 +1,150 @@
+// Answers of calls that the OpenAPI document of this version does not have, by CONTRACT.md section 8.
+// Everything that an older gateway may lack is optional.
+
+export interface TargetRow {
+  target: string;
+  provider: string;
+  model: string;
+  route?: string;
+  start?: string;
+  calls: number;
+  answered: number;
+  by_result: Record<string, number>;
+  p50_first_token_ms: number | null;
+  p95_first_token_ms: number | null;
+  p50_total_ms: number | null;
+  p95_total_ms: number | null;
+  retried?: number;
+  hedged?: number;
+  share?: number | null;
+}
+
+export interface HealthRow {
+  target: string;
+  provider?: string;
+  model?: string;
+  /** Isolates that reported the target as cooling down, and isolates that reported. */
+  resting: number | boolean;
+  seen?: number;
+  since?: string | null;
+  until?: string | null;
+  last_error?: { result: string; status?: number | null; detail?: string | null; at?: string } | null;
+}
+
+export interface Kind {
+  name: string;
+  title: { en: string; zh: string };
+  base_url: string | null;
+  needs_base_url: boolean;
+  needs_account: boolean;
+  takes_api_version: boolean;
+  /** Whether a key is optional. */
+  keyless: boolean;
+  keys_url: string | null;
+}
+
+export interface TestResult {
+  ok: boolean;
+  status: number | null;
+  first_token_ms: number | null;
+  total_ms: number | null;
+  text?: string | null;
+  error?: string | null;
+  usage_reported?: boolean;
+}
+
+export interface Match {
+  route: string | null;
+  error?: string | null;
+  targets?: { target: string; share: number }[];
+  fallback?: { target: string }[];
+  limits?: { id: string; value?: string | null }[];
+}
+
+export interface RequestRow {
+  id: string;
+  at_ms: number;
+  operation: string;
+  consumer: string | null;
+  group?: string | null;
+  key?: string | null;
+  route: string | null;
+  model: string | null;
+  stream: boolean;
+  target: string | null;
+  outcome: string;
+  status: number;
+  attempts: number;
+  flags: string[];
+  input_tokens: number | null;
+  output_tokens: number | null;
+  cost_usd: number | null;
+  first_token_ms: number | null;
+  total_ms: number | null;
+  cache?: string | null;
+  error?: string | null;
+}
+
+export interface Attempt {
+  target: string;
+  result: string;
+  status?: number | null;
+  start_ms: number;
+  first_token_ms?: number | null;
+  total_ms: number;
+  reason?: string | null;
+  key?: number | null;
+}
+
+export interface RequestDetail extends Omit<RequestRow, "attempts"> {
+  attempts: Attempt[];
+  guards?: { guard: string; phase: string; result: string; label?: string }[];
+  limits?: string[];
+  headers?: Record<string, string>;
+  prompt?: string | null;
+  answer?: string | null;
+}
+
+export interface RequestPage {
+  data: RequestRow[];
+  cursor: string | null;
+  newest?: string | null;
+}
+
+export interface VaultEntry {
+  name: string;
+  hint: string;
+  at: string;
+  by: string;
+  used_by: string[];
+  note?: string | null;
+}
+
+export interface SecretEntry {
+  name: string;
+  is_set?: boolean;
+  set?: boolean;
+  used_by?: string[];
+}
+
+export interface SessionRow {
+  id: string;
+  operator: string;
+  at: string;
+  seen_at?: string | null;
+  address?: string | null;
+  agent?: string | null;
+  current?: boolean;
+}
+
+export interface VerdictSummary {
+  data: { guard: string; label: string; result: string; consumer?: string; count: number }[];
+}
+
+export interface GuardCheck {
+  result: string;
+  label?: string | null;
+  level?: string | null;
+  text?: string | null;
+  findings?: { label: string; level: string; text?: string }[];
+}
