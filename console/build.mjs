@@ -1,7 +1,7 @@
 // Builds the console: `node console/build.mjs`. Installs its packages if they are missing or outdated, and
 // does nothing if no input has changed since the last build. Only Node and the npm registry are needed.
 //
-//   dist/console/     pages and files for Workers, with dist/_headers
+//   dist/site/        files for Workers, with _headers
 //   dist/embedded/    the same files, compressed, with a table for edge-spin/build.rs
 
 import { spawnSync } from "node:child_process";
@@ -15,6 +15,8 @@ import { measure } from "./sizes.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, "dist");
+const site = join(dist, "site");
+const pages = join(site, "console");
 const OPENAPI = join(here, "..", "crates/gateway/src/admin/openapi.json");
 const TYPES = {
   ".html": "text/html; charset=utf-8",
@@ -67,10 +69,10 @@ function embed() {
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
   const table = [];
-  for (const [index, file] of files(join(dist, "console")).entries()) {
+  for (const [index, file] of files(pages).entries()) {
     const bytes = readFileSync(file);
     const etag = createHash("sha256").update(bytes).digest("hex").slice(0, 16);
-    const path = `/console/${relative(join(dist, "console"), file)}`;
+    const path = `/console/${relative(pages, file)}`;
     const type = TYPES[extname(file)];
     if (type === undefined) throw new Error(`${path} has no content type in build.mjs`);
     writeFileSync(join(out, `${index}.gz`), gzipSync(bytes, { level: 9 }));
@@ -93,11 +95,11 @@ run("openapi-typescript", process.execPath, [bin("openapi-typescript/bin/cli.js"
 run("tsc", process.execPath, [bin("typescript/bin/tsc"), "--noEmit", "--project", here]);
 rmSync(stamp, { force: true });
 run("vite", process.execPath, [bin("vite/bin/vite.js"), "build"]);
-const report = measure(join(dist, "console"));
+const report = measure(pages);
 process.stdout.write(report.text);
 if (report.exceeded.length > 0) throw new Error(`too large: ${report.exceeded.join("; ")}`);
-rmSync(join(dist, "console/manifest.json"));
-cpSync(join(here, "_headers"), join(dist, "_headers"));
+rmSync(join(pages, "manifest.json"));
+cpSync(join(here, "_headers"), join(site, "_headers"));
 embed();
 // Written last, so that an interrupted build is repeated.
 writeFileSync(stamp, wanted);

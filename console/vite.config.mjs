@@ -1,4 +1,4 @@
-// Builds the console into dist/console; build.mjs runs it and adds what the edges need.
+// Builds the console into dist/site/console; build.mjs runs it and adds what the edges need.
 
 import { readFileSync } from "node:fs";
 import { defineConfig } from "vite";
@@ -25,7 +25,7 @@ export default defineConfig({
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   logLevel: "warn",
   build: {
-    outDir: "dist/console",
+    outDir: "dist/site/console",
     emptyOutDir: true,
     target: ["chrome123", "firefox123", "safari17.5"],
     assetsInlineLimit: 0,

@@ -5,14 +5,14 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import { createServer } from "node:http";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { CONSUMERS, DOCUMENT, KINDS, random, request, usage } from "./data.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const DIST = join(here, "../dist/console");
+const DIST = join(here, "../dist/site/console");
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml" };
 const RANK = { viewer: 0, editor: 1, owner: 2 };
 const SCHEMA = JSON.parse(readFileSync(join(here, "../../schema/gateway.schema.json"), "utf8"));
@@ -335,8 +335,8 @@ export function createGateway(options = {}) {
 
   function file(path, reply) {
     const asked = join(DIST, path.slice("/console/".length));
-    const isFile = path.startsWith("/console/assets/") || /\.\w+$/.test(path);
-    const found = isFile && asked.startsWith(DIST) && existsSync(asked) ? asked : isFile ? null : join(DIST, "index.html");
+    const isFile = asked.startsWith(DIST) && existsSync(asked) && statSync(asked).isFile();
+    const found = isFile ? asked : path.startsWith("/console/assets/") ? null : join(DIST, "index.html");
     const headers = headersOf(path);
     if (found === null) return void reply.writeHead(404, headers).end();
     reply.writeHead(200, { ...headers, "content-type": TYPES[extname(found)] ?? "application/octet-stream" }).end(readFileSync(found));

@@ -5,9 +5,28 @@
 
 import { DurableObject } from "cloudflare:workers";
 
-import worker, { Keeper } from "../build/index.js";
+import Gateway, { Keeper } from "../build/index.js";
 
-export default worker;
+const CONSOLE = /^\/console(\/|$)/;
+
+// Page or file of the web console; `null` for a request to the gateway, as every one with a body is.
+// A path without a file is a screen: the page shows it.
+function consoleFile(request, files) {
+  if (files === undefined || (request.method !== "GET" && request.method !== "HEAD")) return null;
+  const url = new URL(request.url);
+  if (!CONSOLE.test(url.pathname)) return null;
+  return files.fetch(request).then((response) => {
+    if (response.status !== 404) return response;
+    url.pathname = "/console/";
+    return files.fetch(new Request(url, request));
+  });
+}
+
+export default class extends Gateway {
+  fetch(request) {
+    return consoleFile(request, this.env.SERIN_CONSOLE) ?? super.fetch(request);
+  }
+}
 
 export class SerinLedger extends DurableObject {
   #keeper;

@@ -62,7 +62,7 @@ function options(uplot: typeof uPlot, width: number, props: PlotProps, onCursor:
     cursor: { y: false, drag: { x: false, y: false }, points: { show: !stacked } },
     scales: { x: { time: true }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
     axes: [
-      { stroke: axis, font, grid: { show: false }, ticks: { stroke: grid }, values: (_, at) => at.map(label), space: 70 },
+      { stroke: axis, font, grid: { show: false }, ticks: { show: false }, size: 26, values: (_, at) => at.map(label), space: 70 },
       { stroke: axis, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 58, values: (_, at) => at.map(format), space: 34 },
     ],
     series: [

@@ -39,9 +39,11 @@ export function Flags({ of }: { of: string[] }) {
   return <span class="row">{of.map((flag) => { const known = FLAGS[flag]; return known ? <Badge key={flag} icon={known.icon}>{t(known.key)}</Badge> : <Badge key={flag}>{flag}</Badge>; })}</span>;
 }
 
-export function TargetName({ name }: { name: string }) {
-  const [provider = name, ...model] = name.split("/");
-  return <span class="row"><Swatch color={colorOf(provider)} /><span>{provider}{model.length > 0 && <span class="muted"> / {model.join("/")}</span>}</span></span>;
+/** Provider and model with the provider's color. A model that the caller named itself may be left out. */
+export function TargetName({ name, asked }: { name: string; asked?: string | null }) {
+  const [provider = name, ...rest] = name.split("/");
+  const model = rest.join("/") === asked ? [] : rest;
+  return <span class="row nowrap"><Swatch color={colorOf(provider)} /><span>{provider}{model.length > 0 && <span class="muted"> / {model.join("/")}</span>}</span></span>;
 }
 
 export const tokensPerSecond = (row: Pick<RequestRow, "output_tokens" | "total_ms" | "first_token_ms">): number | null => {
@@ -55,7 +57,7 @@ export function requestColumns(openDetail?: (row: RequestRow) => void): Column<R
     { head: t("requests.outcome"), cell: (row) => <span class="row"><Outcome name={row.outcome} />{row.status >= 400 && <span class="muted">{row.status}</span>}</span> },
     { head: t("requests.consumer"), cell: (row) => row.consumer ?? "–" },
     { head: t("requests.model"), cell: (row) => row.model ?? "–" },
-    { head: t("requests.target"), cell: (row) => (row.target ? <TargetName name={row.target} /> : "–") },
+    { head: t("requests.target"), cell: (row) => (row.target ? <TargetName name={row.target} asked={row.model} /> : "–") },
     { head: t("requests.flags"), cell: (row) => <Flags of={row.flags} /> },
     { head: t("requests.tokens"), end: true, cell: (row) => row.input_tokens === null && row.output_tokens === null ? "–" : `${count(row.input_tokens ?? 0)} → ${count(row.output_tokens ?? 0)}` },
     { head: t("requests.speed"), end: true, cell: (row) => { const speed = tokensPerSecond(row); return speed === null ? "–" : speed.toFixed(0); } },

@@ -71,8 +71,8 @@ function useTail(isOn: boolean, filters: Record<string, string>, newest: string 
 function Find() {
   const [id, setId] = useState("");
   return (
-    <form class="filters" onSubmit={(event) => { event.preventDefault(); if (id.trim()) setQuery({ id: id.trim() }, true); }}>
-      <TextField label={t("requests.find")} type="search" value={id} placeholder="req_…" onInput={setId} />
+    <form class="row" onSubmit={(event) => { event.preventDefault(); if (id.trim()) setQuery({ id: id.trim() }, true); }}>
+      <input class="find" type="search" aria-label={t("requests.find")} placeholder={t("requests.find")} autocomplete="off" value={id} onInput={(event) => setId(event.currentTarget.value)} />
       <Button type="submit">{t("requests.open")}</Button>
     </form>
   );
@@ -121,6 +121,7 @@ export function View() {
   return (
     <>
       <Head title={t("nav.requests")} about={t("requests.about")}>
+        <Find />
         <RangePicker value={range} ranges={["15m", "1h", "24h", "7d"]} />
         <Button kind={isLive ? "primary" : undefined} icon={isLive ? "pause" : "play"} pressed={isLive} onClick={() => setQuery({ live: isLive ? null : "on" })}>{isLive ? t("requests.pause") : t("requests.live")}</Button>
       </Head>
@@ -132,8 +133,6 @@ export function View() {
         <TextField label={t("requests.model")} value={filters.model ?? ""} onInput={(model) => setQuery({ model })} />
         <TextField label={t("requests.slower")} type="number" min={0} value={filters.min_ms ?? ""} placeholder="ms" onInput={(min_ms) => setQuery({ min_ms })} />
         {isSet && <Button onClick={() => setQuery(Object.fromEntries(FILTERS.map((name) => [name, null])))}>{t("filter.clear")}</Button>}
-        <span class="grow" />
-        <Find />
       </div>
       {first.error?.isUnknownCall ? <Notice kind="info">{t("requests.no_log")}</Notice> : (
         <>

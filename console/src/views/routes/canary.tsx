@@ -211,7 +211,7 @@ export function Canary({ route, etag }: { route: Route; etag: string | null }) {
   return (
     <>
       {published && <Spread since={published.at} version={published.version} />}
-      <div class="grid two">
+      <div class="grid canary">
         <Panel
           title={t("canary.title")}
           about={t("canary.about")}
