@@ -102,36 +102,53 @@ export function usage({ from, to, step, by, filters, quiet }) {
   return [...rows.values()];
 }
 
-const OUTCOMES = [["answered", 200, []], ["answered", 200, ["retry"]], ["answered", 200, ["fallback"]], ["cached", 200, ["cache"]], ["limited", 429, ["limit"]], ["blocked", 400, ["guard"]], ["failed", 502, ["fallback"]], ["truncated", 200, []]];
+const KINDS_OF_REQUESTS = ["plain", "retry", "fallback", "cache", "limit", "guard", "failed", "truncated"];
 const CHANCES = [0.8, 0.85, 0.91, 0.94, 0.96, 0.975, 0.99, 1];
+
+function attemptsOf(kind, target, total, next) {
+  const attempt = (part) => ({ target, part: "whole", key: null, result: "answered", http_status: 200, detail: null, began_ms: 1, ms: total - 1, ...part });
+  switch (kind) {
+    case "retry":
+      return [attempt({ result: "429", http_status: 429, ms: 92, key: 0, detail: "the key is rate-limited" }), attempt({ began_ms: 95, ms: Math.max(120, total - 95), key: 1 })];
+    case "fallback":
+      return [attempt({ result: "5xx", http_status: 503, ms: 640, detail: "the provider answered 503: overloaded" }), attempt({ target: "local/qwq-32b", began_ms: 645, ms: Math.max(300, total - 645) })];
+    case "failed":
+      return [attempt({ result: "timeout", http_status: null, ms: 3000, detail: "no first byte within 3 s" }), attempt({ target: "local/qwq-32b", result: "connect", http_status: null, began_ms: 3004, ms: 12, detail: "connection refused" })];
+    case "truncated":
+      return [attempt({ result: "truncated" })];
+    case "plain":
+      return [attempt({ key: next() < 0.1 ? 1 : 0 })];
+    default:
+      return [];
+  }
+}
 
 /** One request of the log; the number decides everything but the time. */
 export function request(number, at) {
   const next = random(number * 977 + 5);
   const dice = next();
-  const [outcome, status, flags] = OUTCOMES[CHANCES.findIndex((bound) => dice < bound)];
+  const kind = KINDS_OF_REQUESTS[CHANCES.findIndex((bound) => dice < bound)];
   const mix = MIX[next() < 0.66 ? 0 : Math.floor(next() * MIX.length)];
   const [consumer, group] = CONSUMERS[Math.floor(next() ** 2 * CONSUMERS.length)];
-  const isCalled = !["cached", "limited", "blocked"].includes(outcome);
-  const hasFallback = flags.includes("fallback");
-  const target = !isCalled ? null : hasFallback ? "local/qwq-32b" : `${mix.provider}/${mix.model}`;
-  const first = isCalled ? Math.round(mix.first * (0.6 + next())) : null;
-  const total = isCalled ? Math.round(mix.total * (0.5 + next())) : Math.round(3 + next() * 9);
-  const attempts = !isCalled ? [] : hasFallback
-    ? [{ target: `${mix.provider}/${mix.model}`, result: outcome === "failed" ? "timeout" : "5xx", status: outcome === "failed" ? null : 503, start_ms: 1, total_ms: 640, reason: outcome === "failed" ? "no first byte within 3 s" : "the provider answered 503: overloaded" }, { target: "local/qwq-32b", result: outcome === "failed" ? "connect" : "answered", status: outcome === "failed" ? null : 200, start_ms: 645, first_token_ms: outcome === "failed" ? null : 280, total_ms: Math.max(300, total - 645), reason: outcome === "failed" ? "connection refused" : null }]
-    : flags.includes("retry")
-      ? [{ target, result: "429", status: 429, start_ms: 1, total_ms: 92, key: 0, reason: "the key is rate-limited: the next key was used" }, { target, result: "answered", status: 200, start_ms: 95, first_token_ms: first, total_ms: Math.max(120, total - 95), key: 1 }]
-      : [{ target, result: outcome === "truncated" ? "broken" : "answered", status: 200, start_ms: 1, first_token_ms: first, total_ms: total - 1 }];
+  const isCalled = !["cache", "limit", "guard"].includes(kind);
+  const total = kind === "failed" ? 3020 : isCalled ? Math.round(mix.total * (0.5 + next())) + (kind === "fallback" ? 900 : 0) : Math.round(3 + next() * 9);
+  const attempts = attemptsOf(kind, `${mix.provider}/${mix.model}`, total, next);
+  const hasAnswer = isCalled && kind !== "failed";
+  const flags = { retry: ["retry"], fallback: ["fallback"], failed: ["fallback"], cache: ["cache"], limit: ["limit"], guard: ["guard"] }[kind] ?? [];
+  const base = kind === "fallback" ? 925 : kind === "retry" ? mix.first + 95 : mix.first;
   return {
     row: {
-      id: `req_${(number * 2654435761 >>> 0).toString(16).padStart(8, "0")}${number.toString(16).padStart(6, "0")}`, at_ms: at, operation: mix.route === "embeddings" ? "embeddings" : "chat", consumer, group, key: `key_${number % 5}`, route: mix.route, model: mix.route === "chat" ? "gpt-4o" : mix.model,
-      stream: mix.route !== "embeddings", target, outcome, status, attempts: attempts.length, flags, input_tokens: outcome === "limited" ? null : 40 + Math.floor(next() * 900), output_tokens: isCalled && outcome !== "failed" ? Math.floor(next() * 500) : null,
-      cost_usd: isCalled ? mix.cost * (0.5 + next()) : 0, first_token_ms: first, total_ms: total, cache: outcome === "cached" ? "hit" : null, error: outcome === "failed" ? "No target could answer: timeout, then connection refused." : outcome === "limited" ? "The limit daily-tokens of acme is used up; it resets at 00:00 UTC." : null,
+      id: `req_${((number * 2654435761) >>> 0).toString(16).padStart(8, "0")}${number.toString(16).padStart(6, "0")}`,
+      at: new Date(at).toISOString(), at_ms: at, operation: mix.route === "embeddings" ? "embeddings" : "chat", consumer, group, key: `key_${number % 5}`, route: mix.route, model: mix.route === "chat" ? "gpt-4o" : mix.model,
+      stream: mix.route !== "embeddings", target: hasAnswer ? attempts.at(-1).target : null,
+      outcome: { cache: "answered", limit: "refused", guard: "blocked", failed: "failed", truncated: "truncated" }[kind] ?? "answered", status: { limit: 429, guard: 400, failed: 502 }[kind] ?? 200,
+      error: { failed: "upstream_unavailable", limit: "rate_limit_exceeded", guard: "content_blocked", truncated: "stream_interrupted" }[kind] ?? null,
+      limit: kind === "limit" ? "daily-tokens" : null, cache: kind === "cache" ? "hit" : null, blocked_by: kind === "guard" ? "personal-data" : null, client: number % 3 ? "openai-python/3.52" : "openai-node/7.55", user: null, continued: false,
+      input_tokens: ["limit", "guard"].includes(kind) ? 0 : 40 + Math.floor(next() * 900), cached_tokens: 0, cache_write_tokens: 0, output_tokens: hasAnswer && mix.route !== "embeddings" ? Math.floor(next() * 500) : 0, reasoning_tokens: 0, counted: "reported",
+      cost_usd: isCalled ? mix.cost * (0.5 + next()) : 0, first_token_ms: hasAnswer ? Math.min(total, Math.round(base * (0.8 + next() * 0.4))) : null, total_ms: total, flags, attempts: attempts.length,
     },
     attempts,
-    guards: outcome === "blocked" ? [{ guard: "personal-data", phase: "request", result: "block", label: "email" }] : [],
-    limits: outcome === "limited" ? ["daily-tokens"] : ["bursts"],
-    headers: { "x-serin-route": mix.route, "x-serin-target": target ?? "", "x-request-id": `req_${number}` },
+    guards: kind === "guard" ? [{ guard: "personal-data", phase: "request", result: "block", label: "email", level: "high" }] : [],
   };
 }
 

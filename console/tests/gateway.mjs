@@ -161,7 +161,7 @@ export function createGateway(options = {}) {
 
   const test = (body) => {
     const isWrong = body.key === "sk-wrong";
-    return isWrong ? { ok: false, status: 401, first_token_ms: null, total_ms: 80, error: "key_refused" } : { ok: true, status: 200, first_token_ms: 212, total_ms: 530, text: "Hello! I am here.", usage_reported: true };
+    return isWrong ? { ok: false, status: 401, first_token_ms: null, total_ms: 80, tokens: { input: 0, output: 0 }, usage_reported: false, text: "", error: { result: "key_refused", detail: null, message: "The provider refuses the key." } } : { ok: true, status: 200, first_token_ms: 212, total_ms: 530, tokens: { input: 9, output: 6 }, text: "Hello! I am here.", usage_reported: true, error: null };
   };
 
   /** Answers of the calls: `METHOD path` with `:names`. */
@@ -240,7 +240,7 @@ export function createGateway(options = {}) {
         const bad = target.provider === "openai" ? 0.011 : target.provider === "deepseek" ? 0.017 : 0;
         const answered = Math.round(calls * (1 - bad));
         const first = { openai: 431, deepseek: 602, local: 268 }[target.provider] ?? 500;
-        return { target: `${target.provider}/${model}`, provider: target.provider, model, route: one.id, calls, answered, by_result: { answered, "429": Math.ceil((calls - answered) * 0.6), timeout: Math.floor((calls - answered) * 0.4) }, p50_first_token_ms: first, p95_first_token_ms: Math.round(first * 2.9), p50_total_ms: first * 7, p95_total_ms: first * 16, retried: 3, hedged: 0, share: null };
+        return { target: `${target.provider}/${model}`, provider: target.provider, model, route: one.id, calls, answered, by_result: { answered, "429": Math.ceil((calls - answered) * 0.6), timeout: Math.floor((calls - answered) * 0.4) }, p50_first_token_ms: first, p95_first_token_ms: Math.round(first * 2.9), p50_total_ms: first * 7, p95_total_ms: first * 16, retried: 3, hedged: 0, share: 0, input_tokens: answered * 820, output_tokens: answered * 290, cost_usd: answered * ({ openai: 0.0042, deepseek: 0.0004 }[target.provider] ?? 0) };
       }) };
     },
     "GET health": () => { ledger(); return { data: [{ target: "openai/gpt-4o", provider: "openai", model: "gpt-4o", resting: 0, seen: 4 }, { target: "deepseek/deepseek-chat", provider: "deepseek", model: "deepseek-chat", resting: 0, seen: 4 }, { target: "local/qwq-32b", provider: "local", model: "qwq-32b", resting: 2, seen: 4, since: new Date(Date.now() - 4000).toISOString(), until: new Date(Date.now() + 24_000).toISOString(), last_error: { result: "connect", status: null, detail: "connection refused", at: new Date().toISOString() } }] }; },
@@ -263,13 +263,13 @@ export function createGateway(options = {}) {
     "PUT words/:list": ({ list }, { who, body }) => { need(who, "editor"); state.words.set(list, body.words); return { count: body.words.length }; },
     "GET verdicts/summary": () => ({ data: state.isQuiet ? [] : [{ guard: "personal-data", label: "email", result: "mask", consumer: "support-bot", count: 412 }, { guard: "personal-data", label: "phone", result: "mask", consumer: "website", count: 120 }, { guard: "house-rules", label: "terms", result: "block", consumer: "acme", count: 17 }] }),
     "GET verdicts": (_, { query }) => page(state.log.filter((one) => one.guards.length > 0).map((one) => ({ id: `v${one.row.id}`, at: new Date(one.row.at_ms).toISOString(), request_id: one.row.id, consumer: one.row.consumer, route: one.row.route, guard: "personal-data", phase: "request", result: "block", label: "email", level: "high", content: "My address is g•••@example.com" })).filter((row) => ["guard", "result", "consumer", "label"].every((name) => !query.get(name) || row[name] === query.get(name))), query),
-    "POST guards/:id/check": (_, { who, body }) => { need(who, "editor"); const isFound = /\d{6,}|@|\+\d/.test(body.text); return isFound ? { result: "mask", label: "phone", level: "high", text: body.text.replace(/[+\d][\d ]{6,}/, "***") } : { result: "pass", level: "none" }; },
+    "POST guards/:id/check": (_, { who, body }) => { need(who, "editor"); const isFound = /\d{6,}|@|\+\d/.test(body.text); return isFound ? { result: "mask", findings: [{ label: "phone", level: "high" }], masked: body.text.replace(/[+\d][\d ]{6,}/, "***"), error: null } : { result: "pass", findings: [], masked: null, error: null }; },
     "DELETE cache": (_, { who, query }) => { need(who, "editor"); return query.get("cursor") ? { deleted: 9, more: false, cursor: null } : { deleted: 32, more: true, cursor: "1" }; },
     "GET requests/histogram": (_, { query }) => {
       const size = { minute: 60_000, hour, day: 24 * hour }[query.get("step")];
       const begin = Math.floor(Date.parse(query.get("from")) / size) * size;
-      const slots = Array.from({ length: Math.ceil((Date.now() - begin) / size) }, (_, index) => ({ start: new Date(begin + index * size).toISOString(), counts: {} }));
-      for (const { row } of state.log.filter((one) => matches(one.row, query))) { const slot = slots[Math.floor((row.at_ms - begin) / size)]; if (slot) slot.counts[row.outcome] = (slot.counts[row.outcome] ?? 0) + 1; }
+      const slots = Array.from({ length: Math.ceil((Date.now() - begin) / size) }, (_, index) => ({ start: new Date(begin + index * size).toISOString(), requests: 0, by_outcome: {} }));
+      for (const { row } of state.log.filter((one) => matches(one.row, query))) { const slot = slots[Math.floor((row.at_ms - begin) / size)]; if (slot) { slot.requests += 1; slot.by_outcome[row.outcome] = (slot.by_outcome[row.outcome] ?? 0) + 1; } }
       return { data: slots };
     },
     "GET requests": async (_, { query, request }) => {
@@ -285,13 +285,13 @@ export function createGateway(options = {}) {
     "GET requests/:id": ({ id }, { who }) => {
       const one = state.log.find((other) => other.row.id === id);
       if (!one) throw new Refusal(404, "request_not_found", "There is no such request.");
-      return { ...one.row, attempts: one.attempts, guards: one.guards, limits: one.limits, headers: one.headers, ...(state.hostile && RANK[who.role] > 0 ? { prompt: "Hello", answer: state.hostile } : {}) };
+      return { ...one.row, attempts: one.attempts, guards: one.guards, ...(state.hostile && RANK[who.role] > 0 ? { prompt: "Hello", answer: state.hostile } : {}) };
     },
     "POST try": async (_, { who, body, reply }) => {
       need(who, "editor");
       const one = addRequest(Date.now());
-      Object.assign(one.row, { consumer: body.consumer, model: body.request.model, route: "chat", outcome: "answered", status: 200, flags: [], target: "openai/gpt-4o", first_token_ms: 240, total_ms: 900, input_tokens: 21, output_tokens: 64, cost_usd: 0.0007, error: null });
-      one.attempts = [{ target: "openai/gpt-4o", result: "answered", status: 200, start_ms: 1, first_token_ms: 240, total_ms: 899 }];
+      Object.assign(one.row, { consumer: body.consumer, model: body.request.model, route: "chat", outcome: "answered", status: 200, flags: [], target: "openai/gpt-4o", first_token_ms: 240, total_ms: 900, input_tokens: 21, output_tokens: 64, cost_usd: 0.0007, error: null, limit: null, blocked_by: null, cache: null, attempts: 1 });
+      one.attempts = [{ target: "openai/gpt-4o", part: "whole", key: 0, result: "answered", http_status: 200, detail: null, began_ms: 1, ms: 899 }];
       one.guards = [];
       reply.writeHead(200, { "content-type": "text/event-stream", "x-serin-route": "chat", "x-serin-target": "openai/gpt-4o", "x-request-id": one.row.id });
       const words = (state.hostile ?? "A **canary release** sends a small share of the traffic to a new version first.\n\n- watch errors and latency\n- move the slider when both sides agree\n\n```sh\ncargo xtask up --demo\n```").split(/(?<= )/);
@@ -300,7 +300,7 @@ export function createGateway(options = {}) {
         reply.write(`data: ${JSON.stringify({ choices: [{ delta: { content: word } }] })}\n\n`);
         await new Promise((done) => setTimeout(done, 25));
       }
-      reply.end(`data: [DONE]\n\nevent: serin\ndata: ${JSON.stringify({ ...one.row, attempts: one.attempts })}\n\n`);
+      reply.end(`data: [DONE]\n\nevent: serin\ndata: ${JSON.stringify({ ...one.row, attempts: one.attempts, guards: [] })}\n\n`);
       return undefined;
     },
   };

@@ -1,6 +1,6 @@
 // Takes the pictures of docs/console.md: every screen in both themes. `node tests/screenshots.mjs [DIRECTORY] [SCREEN …]`
 
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -12,6 +12,23 @@ mkdirSync(directory, { recursive: true });
 const gateway = createGateway();
 const base = await listen(gateway);
 const browser = await launch();
+
+const darkroom = await browser.newPage();
+
+/** Writes what the page shows as WebP, which Chromium encodes itself. */
+async function take(page, name) {
+  const png = (await page.screenshot()).toString("base64");
+  const webp = await darkroom.evaluate(async (data) => {
+    const image = new Image();
+    image.src = `data:image/png;base64,${data}`;
+    await image.decode();
+    const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
+    canvas.getContext("2d").drawImage(image, 0, 0);
+    return canvas.toDataURL("image/webp", 0.82).split(",")[1];
+  }, png);
+  writeFileSync(join(directory, `${name}.webp`), Buffer.from(webp, "base64"));
+  if (process.env.SERIN_PNG) writeFileSync(join(directory, `${name}.png`), Buffer.from(png, "base64"));
+}
 
 const firstId = (outcome, flag) => gateway.state.log.find((one) => one.row.outcome === outcome && (!flag || one.row.flags.includes(flag))).row.id;
 const SCREENS = {
@@ -48,7 +65,7 @@ for (const theme of ["light", "dark"]) {
   page.on("pageerror", (error) => console.log(`page error: ${error.message}`));
   await page.goto(`${base}/console/`);
   await page.locator("#token").waitFor();
-  if (only.length === 0 || only.includes("sign-in")) await page.screenshot({ path: join(directory, `sign-in-${theme}.png`) });
+  if (only.length === 0 || only.includes("sign-in")) await take(page, `sign-in-${theme}`);
   await signIn(page, base);
   for (const [name, screen] of Object.entries(SCREENS)) {
     if (screen === null || (only.length > 0 && !only.includes(name))) continue;
@@ -59,7 +76,7 @@ for (const theme of ["light", "dark"]) {
     if (screen.charts) await page.waitForFunction((n) => document.querySelectorAll("canvas").length >= n, screen.charts);
     if (screen.act) await screen.act(page);
     await page.waitForTimeout(250);
-    await page.screenshot({ path: join(directory, `${name}-${theme}.png`) });
+    await take(page, `${name}-${theme}`);
   }
   await context.close();
 }

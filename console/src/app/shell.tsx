@@ -7,10 +7,12 @@ import { useEffect } from "preact/hooks";
 import "./shell.css";
 
 import { ended } from "../data/client";
+import type { Document } from "../data/document";
+import { useResource } from "../data/resource";
 import { Button } from "../kit/controls";
 import { Dialog, Toasts } from "../kit/dialog";
 import { Icon } from "../kit/icons";
-import { Empty, Notice } from "../kit/layout";
+import { Empty, Notice, setColorOrder } from "../kit/layout";
 import { language, t, useLanguage } from "../lang";
 import { applyTheme, isDark, remember } from "./preferences";
 import { go, href, path } from "./router";
@@ -155,6 +157,8 @@ function Current({ current }: { current: string }) {
 
 export function Shell() {
   useShortcuts();
+  const config = useResource<Document>("config");
+  if (config.data) setColorOrder((config.data.providers ?? []).map((provider) => provider.id));
   const current = path.value.split("/")[0] || "overview";
   useEffect(() => {
     if (path.value === "") go("overview", true);

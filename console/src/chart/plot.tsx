@@ -52,6 +52,7 @@ function options(uplot: typeof uPlot, width: number, props: PlotProps, onCursor:
   const { x, lines, format, stacked, marks = [], height = 200 } = props;
   const [axis, grid, mark] = [resolve("var(--muted)"), resolve("var(--line)"), resolve("var(--warn)")];
   const spanSeconds = (x.at(-1) ?? 0) - (x[0] ?? 0);
+  const half = ((x[1] ?? 1) - (x[0] ?? 0)) / 2;
   const label = (at: number): string => (spanSeconds > 3 * 86_400 ? dayMonth(at * 1000) : hourMinute(at * 1000));
   const font = "11.5px system-ui, sans-serif";
   const bars = uplot.paths.bars?.({ size: [0.7, 40], align: 0 });
@@ -60,7 +61,8 @@ function options(uplot: typeof uPlot, width: number, props: PlotProps, onCursor:
     height,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { show: !stacked } },
-    scales: { x: { time: true }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
+    // Bars stand around their time: without room, the first and the last would be cut.
+    scales: { x: { time: true, ...(stacked ? { range: (_, min, max) => [min - half, max + half] as [number, number] } : {}) }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
     axes: [
       { stroke: axis, font, grid: { show: false }, ticks: { show: false }, size: 26, values: (_, at) => at.map(label), space: 70 },
       { stroke: axis, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 58, values: (_, at) => at.map(format), space: 34 },

@@ -66,7 +66,8 @@ async function load(path: string, reader: Reader<unknown>, poll: boolean): Promi
 
 /** Reads `path` again, wherever a screen shows it. */
 export function reload(prefix: string): void {
-  for (const [path, one] of cache) {
+  // A copy: each read moves its entry to the end of the cache.
+  for (const [path, one] of [...cache]) {
     if (!path.startsWith(prefix)) continue;
     if (one.value.peek().at > 0 || one.value.peek().error) void load(path, readers.get(path) ?? read, false);
   }

@@ -14,9 +14,11 @@ export interface TargetRow {
   p95_first_token_ms: number | null;
   p50_total_ms: number | null;
   p95_total_ms: number | null;
-  retried?: number;
-  hedged?: number;
-  share?: number | null;
+  retried: number;
+  hedged: number;
+  share: number;
+  output_tokens: number;
+  cost_usd: number;
 }
 
 export interface HealthRow {
@@ -47,9 +49,9 @@ export interface TestResult {
   ok: boolean;
   status: number | null;
   first_token_ms: number | null;
-  total_ms: number | null;
-  text?: string | null;
-  error?: string | null;
+  total_ms: number;
+  text?: string;
+  error: { result: string | null; detail: string | null; message: string } | null;
   usage_reported?: boolean;
 }
 
@@ -64,43 +66,49 @@ export interface Match {
 export interface RequestRow {
   id: string;
   at_ms: number;
-  operation: string;
+  operation: string | null;
   consumer: string | null;
-  group?: string | null;
-  key?: string | null;
+  group: string | null;
+  key: string | null;
   route: string | null;
   model: string | null;
   stream: boolean;
   target: string | null;
   outcome: string;
-  status: number;
-  attempts: number;
-  flags: string[];
-  input_tokens: number | null;
-  output_tokens: number | null;
+  status: number | null;
+  error: string | null;
+  /** Limit that refused the request, or that caused a fallback. */
+  limit: string | null;
+  cache: string | null;
+  /** Guard that blocked. */
+  blocked_by: string | null;
+  client: string | null;
+  user: string | null;
+  input_tokens: number;
+  cached_tokens: number;
+  output_tokens: number;
   cost_usd: number | null;
   first_token_ms: number | null;
-  total_ms: number | null;
-  cache?: string | null;
-  error?: string | null;
+  total_ms: number;
+  flags: string[];
+  attempts: number;
 }
 
 export interface Attempt {
   target: string;
+  /** Whether it asked for the whole answer, raced another one, or continued an interrupted one. */
+  part: "whole" | "hedge" | "rest";
+  key: number | null;
   result: string;
-  status?: number | null;
-  start_ms: number;
-  first_token_ms?: number | null;
-  total_ms: number;
-  reason?: string | null;
-  key?: number | null;
+  http_status: number | null;
+  detail: string | null;
+  began_ms: number;
+  ms: number;
 }
 
 export interface RequestDetail extends Omit<RequestRow, "attempts"> {
   attempts: Attempt[];
-  guards?: { guard: string; phase: string; result: string; label?: string }[];
-  limits?: string[];
-  headers?: Record<string, string>;
+  guards: { guard: string; phase: string; result: string; label: string; level: string }[];
   prompt?: string | null;
   answer?: string | null;
 }
@@ -142,9 +150,9 @@ export interface VerdictSummary {
 }
 
 export interface GuardCheck {
-  result: string;
-  label?: string | null;
-  level?: string | null;
-  text?: string | null;
-  findings?: { label: string; level: string; text?: string }[];
+  result: "pass" | "mask" | "block" | "error" | "off";
+  findings: { label: string; level: string }[];
+  /** The text with its data replaced. */
+  masked?: string | null;
+  error?: string | null;
 }

@@ -90,7 +90,7 @@ export function createEditor(parent: ShadowRoot, initial: { text: string; isDark
         keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...completionKeymap, ...lintKeymap, ...(initial.isReadOnly ? [] : [indentWithTab])]),
         theme.of(look(initial.isDark)),
         EditorState.readOnly.of(initial.isReadOnly),
-        EditorView.contentAttributes.of({ "aria-label": initial.label }),
+        EditorView.contentAttributes.of({ "aria-label": initial.label, tabindex: "0" }),
         EditorView.updateListener.of((update) => {
           if (update.docChanged && !isSetting) onChange(update.state.doc.toString());
         }),

@@ -37,7 +37,7 @@ export function Button({ children, icon, kind, small, busy, need, disabled, reas
       aria-busy={busy}
       aria-label={label}
       aria-pressed={pressed}
-      title={why ?? (children ? undefined : label)}
+      title={(why ?? (children ? undefined : label)) || undefined}
       onClick={(event) => {
         if (isOff) event.preventDefault();
         else onClick?.(event);

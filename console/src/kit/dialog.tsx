@@ -35,7 +35,7 @@ export function Dialog({ title, onClose, children, footer, kind, locked }: { tit
     >
       <div class="inner">
         <header>
-          <h2 id={id}>{title}</h2>
+          <h2 id={id} tabIndex={-1} autofocus={kind === "drawer"}>{title}</h2>
           {!locked && <Button kind="plain" icon="close" label={t("action.close")} onClick={onClose} />}
         </header>
         <div class="content">{children}</div>

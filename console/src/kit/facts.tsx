@@ -10,13 +10,11 @@ import type { Column } from "./table";
 
 const OUTCOMES: Record<string, { kind?: "good" | "warn" | "bad"; key: Key }> = {
   answered: { kind: "good", key: "outcome.answered" },
-  cached: { kind: "good", key: "outcome.cached" },
-  limited: { kind: "warn", key: "outcome.limited" },
+  refused: { kind: "warn", key: "outcome.refused" },
   blocked: { kind: "warn", key: "outcome.blocked" },
   truncated: { kind: "bad", key: "outcome.truncated" },
   failed: { kind: "bad", key: "outcome.failed" },
-  rejected: { kind: "warn", key: "outcome.rejected" },
-  canceled: { key: "outcome.canceled" },
+  hung_up: { key: "outcome.hung_up" },
 };
 
 export const OUTCOME_NAMES = Object.keys(OUTCOMES);
@@ -30,6 +28,7 @@ const FLAGS: Record<string, { icon: IconName; key: Key }> = {
   retry: { icon: "retry", key: "flag.retry" },
   fallback: { icon: "fallback", key: "flag.fallback" },
   hedge: { icon: "hedge", key: "flag.hedge" },
+  continued: { icon: "bolt", key: "flag.continued" },
   cache: { icon: "cache", key: "flag.cache" },
   guard: { icon: "guards", key: "flag.guard" },
   limit: { icon: "limits", key: "flag.limit" },
@@ -47,19 +46,21 @@ export function TargetName({ name, asked }: { name: string; asked?: string | nul
 }
 
 export const tokensPerSecond = (row: Pick<RequestRow, "output_tokens" | "total_ms" | "first_token_ms">): number | null => {
-  const spent = (row.total_ms ?? 0) - (row.first_token_ms ?? 0);
+  const spent = row.total_ms - (row.first_token_ms ?? 0);
   return row.output_tokens && row.first_token_ms !== null && spent > 50 ? (row.output_tokens / spent) * 1000 : null;
 };
 
+export const requestPath = (row: Pick<RequestRow, "id" | "at_ms">): string => `requests?id=${encodeURIComponent(row.id)}&at=${new Date(row.at_ms).toISOString()}`;
+
 export function requestColumns(openDetail?: (row: RequestRow) => void): Column<RequestRow>[] {
   return [
-    { head: t("time.time"), cell: (row) => openDetail ? <button type="button" class="link" onClick={() => openDetail(row)}>{clock(row.at_ms)}</button> : <a href={href(`requests?id=${encodeURIComponent(row.id)}`)}>{clock(row.at_ms)}</a> },
-    { head: t("requests.outcome"), cell: (row) => <span class="row"><Outcome name={row.outcome} />{row.status >= 400 && <span class="muted">{row.status}</span>}</span> },
+    { head: t("time.time"), cell: (row) => openDetail ? <button type="button" class="link" onClick={() => openDetail(row)}>{clock(row.at_ms)}</button> : <a href={href(requestPath(row))}>{clock(row.at_ms)}</a> },
+    { head: t("requests.outcome"), cell: (row) => <span class="row"><Outcome name={row.outcome} />{(row.status ?? 0) >= 400 && <span class="muted">{row.status}</span>}</span> },
     { head: t("requests.consumer"), cell: (row) => row.consumer ?? "–" },
-    { head: t("requests.model"), cell: (row) => row.model ?? "–" },
+    { head: t("requests.model"), cell: (row) => <span class="clip" title={row.model ?? undefined}>{row.model ?? "–"}</span> },
     { head: t("requests.target"), cell: (row) => (row.target ? <TargetName name={row.target} asked={row.model} /> : "–") },
     { head: t("requests.flags"), cell: (row) => <Flags of={row.flags} /> },
-    { head: t("requests.tokens"), end: true, cell: (row) => row.input_tokens === null && row.output_tokens === null ? "–" : `${count(row.input_tokens ?? 0)} → ${count(row.output_tokens ?? 0)}` },
+    { head: t("requests.tokens"), end: true, cell: (row) => row.input_tokens + row.output_tokens === 0 ? "–" : `${count(row.input_tokens)} → ${count(row.output_tokens)}` },
     { head: t("requests.speed"), end: true, cell: (row) => { const speed = tokensPerSecond(row); return speed === null ? "–" : speed.toFixed(0); } },
     { head: t("requests.first_token"), end: true, cell: (row) => ms(row.first_token_ms) },
     { head: t("requests.total"), end: true, cell: (row) => ms(row.total_ms) },

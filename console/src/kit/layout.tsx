@@ -1,6 +1,7 @@
 // Parts that every screen is made of: heading, panels, states, badges, bars.
 
 import type { ComponentChildren } from "preact";
+import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 
 import { href, param, query, path } from "../app/router";
@@ -27,9 +28,9 @@ export function Head({ title, about, crumb, children }: { title: ComponentChildr
   );
 }
 
-export function Panel({ title, about, actions, children, flush, footer }: { title?: ComponentChildren; about?: ComponentChildren; actions?: ComponentChildren; children: ComponentChildren; flush?: boolean; footer?: ComponentChildren }) {
+export function Panel({ title, about, actions, children, flush, dense, footer }: { title?: ComponentChildren; about?: ComponentChildren; actions?: ComponentChildren; children: ComponentChildren; flush?: boolean; dense?: boolean; footer?: ComponentChildren }) {
   return (
-    <section class="panel">
+    <section class={dense ? "panel dense" : "panel"}>
       {title && (
         <header>
           <div><h2>{title}</h2>{about && <p>{about}</p>}</div>
@@ -152,16 +153,18 @@ export function Tabs({ tabs }: { tabs: { id: string; label: ComponentChildren }[
 
 export const SERIES = ["var(--s1)", "var(--s2)", "var(--s3)", "var(--s4)", "var(--s5)", "var(--s6)", "var(--s7)", "var(--s8)"];
 
-const colors = new Map<string, string>();
+const order = signal<string[]>([]);
 
-/** Color of a provider or target, the same everywhere. Well-known names come first, so that they differ. */
-export function colorOf(name: string): string {
-  const found = colors.get(name);
-  if (found) return found;
-  const used = new Set(colors.values());
-  const color = SERIES.find((one) => !used.has(one)) ?? SERIES[[...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 8, 7)]!;
-  colors.set(name, color);
-  return color;
+/** Providers in the order of the configuration, which gives each its color. */
+export function setColorOrder(providers: string[]): void {
+  if (providers.join() !== order.peek().join()) order.value = providers;
+}
+
+/** Color of a provider, the same on every screen. */
+export function colorOf(provider: string): string {
+  const at = order.value.indexOf(provider);
+  const hash = [...provider].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) >>> 0, 7);
+  return SERIES[(at >= 0 ? at : hash) % SERIES.length]!;
 }
 
 export function Swatch({ color }: { color: string }) {

@@ -10,6 +10,7 @@ import { reload, useResource, type Page } from "../data/resource";
 import type { GuardCheck, VerdictSummary } from "../data/shapes";
 import { Button, Segments, SelectField, TextField } from "../kit/controls";
 import { toast } from "../kit/dialog";
+import { requestPath } from "../kit/facts";
 import { count, dayTime } from "../kit/format";
 import { Badge, Empty, ErrorNotice, Head, Load, Meter, Notice, Panel, Tabs } from "../kit/layout";
 import { Table } from "../kit/table";
@@ -18,7 +19,7 @@ import { t, type Key } from "../lang";
 type Verdict = components["schemas"]["Verdict"];
 
 const resultKind = (result: string): "bad" | "warn" | undefined => (result === "block" ? "bad" : result === "mask" ? "warn" : undefined);
-const resultName = (result: string): string => (["block", "mask", "error", "pass"].includes(result) ? t(`verdict.${result}` as Key) : result);
+const resultName = (result: string): string => (["block", "mask", "error", "pass", "off"].includes(result) ? t(`verdict.${result}` as Key) : result);
 
 function Try({ guards }: { guards: Guard[] }) {
   const [guard, setGuard] = useState(guards[0]?.id ?? "");
@@ -50,9 +51,11 @@ function Try({ guards }: { guards: Guard[] }) {
         <div aria-live="polite">
           {error && <ErrorNotice error={error} />}
           {found && (
-            <Notice kind={found.result === "block" ? "bad" : found.result === "mask" ? "warn" : "good"}>
-              <strong>{resultName(found.result)}{found.label ? ` · ${found.label}` : ""}{found.level && found.level !== "none" ? ` · ${found.level}` : ""}</strong>
-              {found.text && <q>{found.text}</q>}
+            <Notice kind={found.result === "block" ? "bad" : found.result === "mask" || found.result === "error" ? "warn" : "good"}>
+              <strong>{resultName(found.result)}</strong>
+              {found.findings.length > 0 && <span class="tags">{found.findings.map((finding, index) => <span key={index} class="tag">{finding.label} · {finding.level}</span>)}</span>}
+              {found.masked && <q>{found.masked}</q>}
+              {found.error && <span>{found.error}</span>}
             </Notice>
           )}
         </div>
@@ -172,7 +175,7 @@ function Verdicts({ guards }: { guards: Guard[] }) {
                 { head: t("guards.level"), cell: (row) => row.level },
                 { head: t("guards.phase"), cell: (row) => (row.phase === "request" ? t("guards.request") : t("guards.response")) },
                 { head: t("requests.consumer"), cell: (row) => <a href={href(`consumers/${encodeURIComponent(row.consumer)}`)}>{row.consumer}</a> },
-                { head: t("requests.request"), cell: (row) => <a class="mono small" href={href(`requests?id=${encodeURIComponent(row.request_id)}`)}>{row.request_id.slice(0, 14)}</a> },
+                { head: t("requests.request"), cell: (row) => <a class="mono small" href={href(requestPath({ id: row.request_id, at_ms: Date.parse(row.at) }))}>{row.request_id.slice(0, 14)}</a> },
                 { head: t("guards.content"), wrap: true, cell: (row) => row.content ?? <span class="muted">{t("guards.not_kept")}</span> },
               ]} />
             );

@@ -9,8 +9,8 @@ import { ApiError, failure, send } from "../data/client";
 import type { Document } from "../data/document";
 import { useResource, type Page } from "../data/resource";
 import type { RequestDetail } from "../data/shapes";
-import { Button, Check, Copy, SelectField, TextField } from "../kit/controls";
-import { Flags, Outcome } from "../kit/facts";
+import { Button, Copy, SelectField, TextField } from "../kit/controls";
+import { Flags, Outcome, requestPath } from "../kit/facts";
 import { count, money, ms } from "../kit/format";
 import { Empty, ErrorNotice, Head, Notice, Panel, Tile, errorText } from "../kit/layout";
 import { t } from "../lang";
@@ -43,7 +43,6 @@ interface Draft {
   question: string;
   temperature: string;
   maxTokens: string;
-  isCharged: boolean;
 }
 
 function bodyOf(draft: Draft): Record<string, unknown> {
@@ -70,7 +69,7 @@ async function ask(draft: Draft, signal: AbortSignal, report: (run: Run) => void
   };
   report({ ...run });
   try {
-    const response = await send("POST", "try", { body: { consumer: draft.consumer, request: bodyOf(draft), charge: draft.isCharged }, signal });
+    const response = await send("POST", "try", { body: { consumer: draft.consumer || null, request: bodyOf(draft) }, signal });
     run.headers = [...response.headers].filter(([name]) => name.startsWith("x-"));
     if (!response.ok) throw await failure(response);
     for await (const event of events(response)) {
@@ -104,7 +103,7 @@ function Result({ run }: { run: Run }) {
   return (
     <>
       <Panel
-        title={<span class="row">{t("play.answer")}{record && <Outcome name={record.outcome} />}{record && <Flags of={record.flags ?? []} />}</span>}
+        title={<span class="row">{t("play.answer")}{record && <Outcome name={record.outcome} />}{record && <Flags of={record.flags} />}</span>}
         actions={<div class="segments" role="group" aria-label={t("play.view")}>{(["answer", "raw", "headers"] as const).map((name) => <button key={name} type="button" aria-pressed={tab === name} onClick={() => setTab(name)}>{t(`play.${name}`)}</button>)}</div>}
       >
         {run.error && <ErrorNotice error={run.error} />}
@@ -124,8 +123,8 @@ function Result({ run }: { run: Run }) {
         <Tile name={t("requests.cost")} value={money(record?.cost_usd)} />
       </div>
       {record && (
-        <Panel title={t("requests.attempts")} about={<a href={href(`requests?id=${encodeURIComponent(record.id)}`)}>{t("play.see_request")}</a>}>
-          {(record.attempts ?? []).length > 0 ? <Waterfall attempts={record.attempts} total={record.total_ms ?? 0} /> : <p class="muted">{t("requests.no_attempts")}</p>}
+        <Panel title={t("requests.attempts")} about={<a href={href(requestPath(record))}>{t("play.see_request")}</a>}>
+          {record.attempts.length > 0 ? <Waterfall attempts={record.attempts} total={record.total_ms} firstToken={record.first_token_ms} /> : <p class="muted">{t("requests.no_attempts")}</p>}
         </Panel>
       )}
     </>
@@ -136,7 +135,7 @@ export function View() {
   const config = useResource<Document>("config");
   const consumers = useResource<Page<{ id: string }>>("consumers?limit=200");
   const models = [...new Set((config.data?.routes ?? []).flatMap((route) => route.models).filter((model) => !model.startsWith("~") && !model.endsWith("*")))];
-  const [draft, setDraft] = useState<Draft>({ consumer: "", model: "", system: "", question: "", temperature: "", maxTokens: "", isCharged: false });
+  const [draft, setDraft] = useState<Draft>({ consumer: "", model: "", system: "", question: "", temperature: "", maxTokens: ""  });
   const [run, setRun] = useState<Run>(NONE);
   const [isTried, setTried] = useState(false);
   const running = useRef<AbortController | null>(null);
@@ -172,7 +171,7 @@ export function View() {
               <TextField label={t("play.temperature")} type="number" min={0} max={2} step={0.1} value={draft.temperature} placeholder={t("play.default")} onInput={(temperature) => change({ temperature })} />
               <TextField label={t("play.max_tokens")} type="number" min={1} value={draft.maxTokens} placeholder={t("play.default")} onInput={(maxTokens) => change({ maxTokens })} />
             </div>
-            <Check label={t("play.charge")} checked={draft.isCharged} onChange={(isCharged) => change({ isCharged })} />
+            <p class="hint">{t("play.charge")}</p>
             <div class="row">
               <Button type="submit" kind="primary" icon="play" need="editor" busy={run.isRunning}>{t("play.send")}</Button>
               {run.isRunning && <Button icon="stop" onClick={() => running.current?.abort()}>{t("play.stop")}</Button>}

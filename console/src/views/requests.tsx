@@ -114,6 +114,7 @@ export function View() {
     }
   }
 
+  const open = (row: RequestRow): void => setQuery({ id: row.id, at: new Date(row.at_ms).toISOString() }, true);
   const names = (list: string[]) => [{ value: "", label: t("filter.all") }, ...list.map((value) => ({ value, label: value }))];
   const targets = [...new Set((config.data?.routes ?? []).flatMap((route) => [...route.targets, ...(route.fallback ?? [])].map((target) => `${target.provider}/${target.model ?? route.models[0] ?? ""}`)))];
   const isSet = FILTERS.some((name) => filters[name]);
@@ -143,17 +144,18 @@ export function View() {
               <Panel
                 title={<span class="row">{t("requests.shown", { n: rows.length, count: count(rows.length) })}{isLive && <span class="live" role="status"><span class="dot" />{t("requests.is_live")}</span>}</span>}
                 flush
+                dense
                 footer={cursor ? <Button small busy={busy} onClick={() => void readOlder()}>{t("requests.older")}</Button> : undefined}
               >
                 {rows.length === 0 ? <Empty title={t("requests.none")}><p>{isSet ? t("requests.none_filtered") : t("requests.none_why")}</p></Empty> : (
-                  <Table caption={t("nav.requests")} rows={rows} id={(row) => row.id} selected={id} columns={requestColumns((row) => setQuery({ id: row.id }, true))} onOpen={(row) => setQuery({ id: row.id }, true)} />
+                  <Table caption={t("nav.requests")} rows={rows} id={(row) => row.id} selected={id} columns={requestColumns(open)} onOpen={open} />
                 )}
               </Panel>
             )}
           </Load>
         </>
       )}
-      {id && <RequestDrawer key={id} id={id} onClose={() => setQuery({ id: null })} />}
+      {id && <RequestDrawer key={id} id={id} at={param("at")} onClose={() => setQuery({ id: null, at: null })} />}
     </>
   );
 }

@@ -14,6 +14,9 @@ import { Table, type Column } from "../kit/table";
 import { t, type Key } from "../lang";
 
 const DIMENSIONS: Dimension[] = ["model", "provider", "route", "consumer", "group", "key", "limit", "user", "client"];
+/** Dimensions that are counted apart: alone, or with the consumer. */
+const APART: Dimension[] = ["key", "limit", "user", "client"];
+const isAllowed = (one: Dimension, other: Dimension): boolean => one !== other && (!APART.includes(one) || other === "consumer") && (!APART.includes(other) || one === "consumer");
 const FILTERS: Dimension[] = ["route", "consumer", "group", "model", "provider"];
 const TOP = 8;
 
@@ -51,7 +54,7 @@ function lines(all: Group[], at: Period, metric: Metric, by: Dimension[]): Line[
   const line = (label: string, rows: UsageRow[], color: string): Line => ({ label, color, values: byTime(rows, at).map((slot) => (slot.length === 0 && !metric.isSum ? null : metric.of(slot))) });
   const rest = all.slice(TOP).flatMap((group) => group.rows);
   return [
-    ...all.slice(0, TOP).map((group, index) => line(group.name, group.rows, by[0] === "provider" ? colorOf(group.parts[0] ?? "") : (SERIES[index] ?? "var(--s8)"))),
+    ...all.slice(0, TOP).map((group, index) => line(group.name, group.rows, by.join() === "provider" ? colorOf(group.parts[0] ?? "") : (SERIES[index] ?? "var(--s8)"))),
     ...(rest.length > 0 ? [line(t("chart.other"), rest, "var(--muted)")] : []),
   ];
 }
@@ -81,7 +84,7 @@ export function View() {
   const at = period("24h");
   const name = param("metric", "requests");
   const metric = METRICS[name] ?? METRICS.requests!;
-  const by = [param("by", "model"), param("then")].filter((one): one is Dimension => DIMENSIONS.includes(one as Dimension)).filter((one, index, all) => all.indexOf(one) === index);
+  const by: Dimension[] = [param("by", "model"), param("then")].filter((one): one is Dimension => DIMENSIONS.includes(one as Dimension)).filter((one, index, all) => index === 0 || isAllowed(all[0]!, one));
   const filters = useMemo<Filters>(() => Object.fromEntries(FILTERS.map((dimension) => [dimension, query.value.getAll(dimension)])), [query.value]);
   const usage = useResource<Usage>(usagePath(at, at.step, by, filters), { every: pollEvery(at.range), reader: readUsage });
   const rows = usage.data?.data;
@@ -118,7 +121,7 @@ export function View() {
       <div class="filters">
         <SelectField label={t("usage.metric")} value={name} onChange={(metric) => setQuery({ metric })} choices={Object.keys(METRICS).map((value) => ({ value, label: t(`metric.${value}` as Key) }))} />
         <SelectField label={t("usage.by")} value={by[0] ?? ""} onChange={(value) => setQuery({ by: value })} choices={DIMENSIONS.map(choice)} />
-        <SelectField label={t("usage.then")} value={by[1] ?? ""} onChange={(then) => setQuery({ then })} choices={[{ value: "", label: t("usage.no_more") }, ...DIMENSIONS.filter((one) => one !== by[0]).map(choice)]} />
+        <SelectField label={t("usage.then")} value={by[1] ?? ""} onChange={(then) => setQuery({ then })} choices={[{ value: "", label: t("usage.no_more") }, ...DIMENSIONS.filter((one) => isAllowed(by[0]!, one)).map(choice)]} />
         {FILTERS.map((dimension) => <TextField key={dimension} label={t(`dimension.${dimension}` as Key)} type="search" value={param(dimension)} placeholder={t("filter.all")} onInput={(value) => setQuery({ [dimension]: value.trim() })} />)}
         {isSet && <Button onClick={() => setQuery(Object.fromEntries(FILTERS.map((dimension) => [dimension, null])))}>{t("filter.clear")}</Button>}
       </div>

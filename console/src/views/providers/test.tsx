@@ -12,8 +12,9 @@ import { t } from "../../lang";
 export function TestOutcome({ result }: { result: TestResult }) {
   return (
     <Notice kind={result.ok ? "good" : "bad"}>
-      <strong>{result.ok ? t("test.answered") : t("test.failed", { error: result.error ?? "?" })}</strong>
-      <span class="small">{[result.status !== null && `HTTP ${result.status}`, result.first_token_ms !== null && t("test.first", { time: ms(result.first_token_ms) }), result.total_ms !== null && t("test.total", { time: ms(result.total_ms) }), result.ok && result.usage_reported === false && t("test.no_usage")].filter(Boolean).join(" · ")}</span>
+      <strong>{result.ok ? t("test.answered") : t("test.failed", { error: result.error?.result ?? result.error?.message ?? "?" })}</strong>
+      <span class="small">{[result.status !== null && `HTTP ${result.status}`, result.first_token_ms !== null && t("test.first", { time: ms(result.first_token_ms) }), t("test.total", { time: ms(result.total_ms) }), result.ok && result.usage_reported === false && t("test.no_usage")].filter(Boolean).join(" · ")}</span>
+      {result.error && <span class="small">{result.error.message}{result.error.detail ? ` (${result.error.detail})` : ""}</span>}
       {result.text && <q class="small">{result.text}</q>}
     </Notice>
   );

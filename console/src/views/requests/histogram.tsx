@@ -7,26 +7,20 @@ import { Panel, Swatch } from "../../kit/layout";
 import { t, type Key } from "../../lang";
 
 interface Slot {
-  start?: string;
-  start_ms?: number;
-  counts?: Record<string, number>;
-  [outcome: string]: unknown;
+  start: string;
+  requests: number;
+  by_outcome: Record<string, number>;
 }
 
-const COLORS: Record<string, string> = { answered: "var(--s1)", cached: "var(--s3)", limited: "var(--s7)", blocked: "var(--s4)", truncated: "var(--s2)", failed: "var(--s5)" };
-
-function countsOf(slot: Slot): Record<string, number> {
-  if (slot.counts) return slot.counts;
-  return Object.fromEntries(Object.entries(slot).filter(([name, value]) => typeof value === "number" && name !== "start_ms" && name !== "total")) as Record<string, number>;
-}
+const COLORS: Record<string, string> = { answered: "var(--s1)", refused: "var(--s7)", blocked: "var(--s4)", truncated: "var(--s2)", failed: "var(--s5)", hung_up: "var(--s8)" };
 
 export function Histogram({ filters, from, seconds, isLive }: { filters: Record<string, string>; from: string; seconds: number; isLive: boolean }) {
   const step = seconds <= 3600 ? "minute" : seconds <= 86_400 ? "hour" : "day";
   const histogram = useResource<{ data: Slot[] }>(withQuery("requests/histogram", { ...filters, step, from }), { every: isLive ? 10_000 : undefined });
   const slots = histogram.data?.data;
   if (!slots || slots.length === 0) return null;
-  const found = slots.map((slot) => ({ at: slot.start_ms ?? Date.parse(slot.start ?? ""), counts: countsOf(slot) }));
-  const sums = found.map((slot) => Object.values(slot.counts).reduce((sum, value) => sum + value, 0));
+  const found = slots.map((slot) => ({ at: Date.parse(slot.start), counts: slot.by_outcome }));
+  const sums = slots.map((slot) => slot.requests);
   const most = Math.max(1, ...sums);
   const all: Record<string, number> = {};
   for (const slot of found) for (const [name, value] of Object.entries(slot.counts)) all[name] = (all[name] ?? 0) + value;

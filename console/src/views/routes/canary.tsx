@@ -7,7 +7,7 @@ import { withQuery } from "../../data/client";
 import { shares, targetName, type Route, type Version } from "../../data/document";
 import { useResource, type Page } from "../../data/resource";
 import type { HealthRow, TargetRow } from "../../data/shapes";
-import { period, pollEvery, readUsage, totals, usagePath, type Usage, type UsageRow } from "../../data/usage";
+import { period, pollEvery } from "../../data/usage";
 import { Button } from "../../kit/controls";
 import { ago, count, money, ms, percent } from "../../kit/format";
 import { Badge, Load, Notice, Panel, Swatch, colorOf } from "../../kit/layout";
@@ -66,7 +66,6 @@ interface Side {
   provider: string;
   wished: number;
   row: TargetRow | undefined;
-  usage: UsageRow[];
   health: HealthRow | undefined;
 }
 
@@ -83,9 +82,9 @@ function Compare({ sides }: { sides: Side[] }) {
     if (known.length < 2 || new Set(known).size === 1) return -1;
     return values.indexOf(isHighest ? Math.max(...known) : Math.min(...known));
   };
-  const sum = sides.map((side) => totals(side.usage));
-  const perThousand = sum.map((one) => (one.requests > 0 && one.cost_usd > 0 ? (one.cost_usd / one.requests) * 1000 : null));
-  const outputs = sum.map((one) => (one.requests > 0 ? one.output_tokens / one.requests : null));
+  const perAnswer = (side: Side, of: "cost_usd" | "output_tokens"): number | null => (side.row && side.row.answered > 0 ? side.row[of] / side.row.answered : null);
+  const perThousand = sides.map((side) => { const cost = perAnswer(side, "cost_usd"); return cost === null || cost === 0 ? null : cost * 1000; });
+  const outputs = sides.map((side) => perAnswer(side, "output_tokens"));
   const rates = sides.map((side) => (side.row && side.row.calls > 0 ? side.row.answered / side.row.calls : null));
   const lines: { name: string; cells: preact.ComponentChildren[]; best?: number }[] = [
     { name: t("canary.wished"), cells: sides.map((side) => percent(side.wished, 0)) },
@@ -187,7 +186,6 @@ export function Canary({ route, etag }: { route: Route; etag: string | null }) {
   const every = Math.min(pollEvery(at.range), 10_000);
   const targets = useResource<Page<TargetRow>>(withQuery("targets", { route: route.id, from, to }), { every });
   const health = useResource<Page<HealthRow>>("health", { every: 15_000 });
-  const usage = useResource<Usage>(usagePath(at, "total", ["provider", "model"], { route: route.id }), { every, reader: readUsage });
   const history = useResource<Page<Version>>("config/versions?limit=2");
   const previous = history.data?.data[1];
 
@@ -203,7 +201,6 @@ export function Canary({ route, etag }: { route: Route; etag: string | null }) {
       provider: target.provider,
       wished,
       row: rowOf(name, target.provider, target.model),
-      usage: (usage.data?.data ?? []).filter((row) => row.provider === target.provider),
       health: (health.data?.data ?? []).find((row) => row.target === name || (row.provider === target.provider && row.model === target.model)),
     };
   });

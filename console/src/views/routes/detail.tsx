@@ -14,7 +14,7 @@ import { Button } from "../../kit/controls";
 import { Badge, Empty, Head, Load, Panel, Tabs } from "../../kit/layout";
 import { Publish } from "../../kit/publish";
 import { RangePicker } from "../../kit/range";
-import { TargetName, requestColumns } from "../../kit/facts";
+import { TargetName, requestColumns, requestPath } from "../../kit/facts";
 import { Table } from "../../kit/table";
 import { t } from "../../lang";
 import { Canary } from "./canary";
@@ -75,9 +75,9 @@ function Applied({ route, document }: { route: Route; document: Document }) {
 function Requests({ route }: { route: Route }) {
   const requests = useResource<RequestPage>(withQuery("requests", { route: route.id, limit: 50 }), { every: 10_000 });
   return (
-    <Panel title={t("nav.requests")} about={<a href={href(`requests?route=${encodeURIComponent(route.id)}`)}>{t("requests.all_of_route")}</a>} flush>
+    <Panel title={t("nav.requests")} about={<a href={href(`requests?route=${encodeURIComponent(route.id)}`)}>{t("requests.all_of_route")}</a>} flush dense>
       <Load of={requests}>
-        {(page) => page.data.length === 0 ? <Empty title={t("requests.none")} /> : <Table caption={t("nav.requests")} rows={page.data} id={(row) => row.id} columns={requestColumns()} to={(row) => `requests?id=${encodeURIComponent(row.id)}`} />}
+        {(page) => page.data.length === 0 ? <Empty title={t("requests.none")} /> : <Table caption={t("nav.requests")} rows={page.data} id={(row) => row.id} columns={requestColumns()} to={requestPath} />}
       </Load>
     </Panel>
   );
