@@ -27,8 +27,6 @@ const deployed = readFileSync(join(root, "wrangler.toml"), "utf8");
 const compatibilityDate = deployed.match(/^compatibility_date\s*=\s*"([^"]+)"/m)[1];
 const compatibilityFlags = JSON.parse(deployed.match(/^compatibility_flags\s*=\s*(\[[^\]]*\])/m)[1]);
 
-const workerFirst = JSON.parse(deployed.match(/^run_worker_first\s*=\s*(\[[^\]]*\])/m)[1]);
-
 let miniflare;
 let stopping = false;
 
@@ -97,7 +95,7 @@ function consoleFiles() {
     assets: {
       directory,
       binding: "SERIN_CONSOLE",
-      run_worker_first: workerFirst,
+      run_worker_first: true,
       routerConfig: { has_user_worker: true },
       assetConfig: { not_found_handling: "none" },
     },

@@ -22,6 +22,8 @@ async function visit({ gateway = {}, context = {}, token = "owner", path = "over
   const base = await listen(server);
   const session = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", timezoneId: "UTC", reducedMotion: "reduce", ...context });
   const page = await session.newPage();
+  // A loaded machine is slow, not wrong.
+  page.setDefaultTimeout(60_000);
   const faults = [];
   page.on("pageerror", (error) => faults.push(`error: ${error.message}`));
   page.on("console", (message) => {

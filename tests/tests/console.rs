@@ -83,6 +83,8 @@ async fn files_may_be_kept_and_pages_are_checked_again(edge: EdgeKind) -> anyhow
     let file = get(&*host, &script()?).await?;
     assert_eq!(file.header("cache-control"), "public, max-age=31536000, immutable");
     assert!(file.header("content-type").starts_with("text/javascript"));
+    let missing = get(&*host, "/console/assets/none.js").await?;
+    assert_eq!((missing.status, missing.header("cache-control")), (404, "no-cache"));
     for path in ["/console/", "/console/routes/chat"] {
         let page = get(&*host, path).await?;
         assert_eq!(page.header("cache-control"), "no-cache", "{path}");

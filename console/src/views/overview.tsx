@@ -80,7 +80,7 @@ function TopConsumers({ rows }: { rows: UsageRow[] }) {
   return (
     <Panel title={t("overview.top")} about={hasCost ? t("overview.by_cost") : t("overview.by_requests")} flush>
       {groups.length === 0 ? <Empty title={t("chart.empty")} /> : (
-        <table>
+        <div class="scroll" tabIndex={0} role="region" aria-label={t("overview.top")}><table>
           <caption class="hidden">{t("overview.top")}</caption>
           <tbody>
             {groups.slice(0, 6).map((one) => (
@@ -92,7 +92,7 @@ function TopConsumers({ rows }: { rows: UsageRow[] }) {
               </tr>
             ))}
           </tbody>
-        </table>
+        </table></div>
       )}
     </Panel>
   );
@@ -128,7 +128,7 @@ function Recent() {
     <Panel title={t("overview.changes")} about={<a href={href("operators?tab=audit")}>{t("overview.all_changes")}</a>} flush>
       <Load of={audit}>
         {(page) => page.data.length === 0 ? <Empty title={t("overview.no_changes")} /> : (
-          <table>
+          <div class="scroll" tabIndex={0} role="region" aria-label={t("overview.changes")}><table>
             <caption class="hidden">{t("overview.changes")}</caption>
             <tbody>
               {page.data.map((entry) => (
@@ -140,7 +140,7 @@ function Recent() {
                 </tr>
               ))}
             </tbody>
-          </table>
+          </table></div>
         )}
       </Load>
     </Panel>

@@ -115,7 +115,10 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     );
     match &demo {
         Some(demo) => println!("{}\n", demo.tour(&base)),
-        None => println!("{}\n", example_command(&base, &document, &config)),
+        None => {
+            println!("The console is at {base}/console/: sign in with ADMIN_TOKEN.");
+            println!("{}\n", example_command(&base, &document, &config));
+        }
     }
     watch(&mut processes, demo)
 }
