@@ -243,7 +243,7 @@ export function createGateway(options = {}) {
         return { target: `${target.provider}/${model}`, provider: target.provider, model, route: one.id, calls, answered, by_result: { answered, "429": Math.ceil((calls - answered) * 0.6), timeout: Math.floor((calls - answered) * 0.4) }, p50_first_token_ms: first, p95_first_token_ms: Math.round(first * 2.9), p50_total_ms: first * 7, p95_total_ms: first * 16, retried: 3, hedged: 0, share: 0, input_tokens: answered * 820, output_tokens: answered * 290, cost_usd: answered * ({ openai: 0.0042, deepseek: 0.0004 }[target.provider] ?? 0) };
       }) };
     },
-    "GET health": () => { ledger(); return { data: [{ target: "openai/gpt-4o", provider: "openai", model: "gpt-4o", resting: 0, seen: 4 }, { target: "deepseek/deepseek-chat", provider: "deepseek", model: "deepseek-chat", resting: 0, seen: 4 }, { target: "local/qwq-32b", provider: "local", model: "qwq-32b", resting: 2, seen: 4, since: new Date(Date.now() - 4000).toISOString(), until: new Date(Date.now() + 24_000).toISOString(), last_error: { result: "connect", status: null, detail: "connection refused", at: new Date().toISOString() } }] }; },
+    "GET health": () => { ledger(); return { at: new Date().toISOString(), isolates: 4, targets: [{ target: "local/qwq-32b", provider: "local", model: "qwq-32b", resting: 2, until: new Date(Date.now() + 24_000).toISOString() }], keys: [{ provider: "openai", key: 1, resting: 1, until: new Date(Date.now() + 41_000).toISOString() }] }; },
     "GET kinds": () => ({ data: KINDS }),
     "GET match": (_, { query }) => {
       const model = query.get("model");
@@ -257,7 +257,7 @@ export function createGateway(options = {}) {
     "GET vault": (_, { who }) => { need(who, "editor"); return page([...state.vault.values()], new URLSearchParams()); },
     "PUT vault/:name": ({ name }, { who, body }) => { need(who, "owner"); const one = { name, hint: body.value.slice(-4), at: new Date().toISOString(), by: who.operator, used_by: [] }; state.vault.set(name, one); log(who.operator, who.role, "vault.put", `vault/${name}`); return one; },
     "DELETE vault/:name": ({ name }, { who }) => { need(who, "owner"); state.vault.delete(name); return {}; },
-    "GET secrets": (_, { who }) => { need(who, "owner"); return { data: [{ name: "OPENAI_API_KEY", set: true, used_by: ["openai"] }, { name: "OPENAI_API_KEY_B", set: false, used_by: ["openai"] }, { name: "WEBSITE_KEY", set: true, used_by: ["website"] }] }; },
+    "GET secrets": (_, { who }) => { need(who, "owner"); return { data: [{ name: "ADMIN_TOKEN", set: true, reserved: true, used_by: [] }, { name: "OPENAI_API_KEY", set: true, reserved: false, used_by: ["openai"] }, { name: "OPENAI_API_KEY_B", set: false, reserved: false, used_by: ["openai"] }, { name: "WEBSITE_KEY", set: true, reserved: false, used_by: ["website"] }] }; },
     "GET audit": (_, { query }) => page(state.audit.filter((entry) => (!query.get("target") || entry.target.startsWith(query.get("target"))) && (!query.get("action") || entry.action === query.get("action")) && (!query.get("by") || entry.by === query.get("by"))), query),
     "GET words/:list": ({ list }) => { if (!state.words.has(list)) throw new Refusal(404, "list_not_found", "no list"); return { count: state.words.get(list).length, words: state.words.get(list) }; },
     "PUT words/:list": ({ list }, { who, body }) => { need(who, "editor"); state.words.set(list, body.words); return { count: body.words.length }; },

@@ -21,16 +21,22 @@ export interface TargetRow {
   cost_usd: number;
 }
 
-export interface HealthRow {
+/** Targets and keys that cool down, as isolates report them. Those that are not listed are well. */
+export interface Health {
+  at: string;
+  /** Isolates that served a request in the last two minutes, at least. */
+  isolates: number;
+  targets: RestingTarget[];
+  keys: { provider: string; key: number; resting: number; until: string }[];
+}
+
+export interface RestingTarget {
   target: string;
-  provider?: string;
-  model?: string;
-  /** Isolates that reported the target as cooling down, and isolates that reported. */
-  resting: number | boolean;
-  seen?: number;
-  since?: string | null;
-  until?: string | null;
-  last_error?: { result: string; status?: number | null; detail?: string | null; at?: string } | null;
+  provider: string;
+  model: string;
+  /** Isolates in which it cools down. */
+  resting: number;
+  until: string;
 }
 
 export interface Kind {
@@ -130,9 +136,10 @@ export interface VaultEntry {
 
 export interface SecretEntry {
   name: string;
-  is_set?: boolean;
-  set?: boolean;
-  used_by?: string[];
+  set: boolean;
+  /** Whether it is the gateway's own. */
+  reserved: boolean;
+  used_by: string[];
 }
 
 export interface SessionRow {

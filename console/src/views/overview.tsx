@@ -7,7 +7,7 @@ import { Plot, type Line } from "../chart/plot";
 import type { components } from "../data/api";
 import type { Document, Version } from "../data/document";
 import { useResource, type Page } from "../data/resource";
-import type { HealthRow } from "../data/shapes";
+import type { Health } from "../data/shapes";
 import { answered, byTime, groupBy, nameIn, period, pollEvery, readUsage, success, times, totals, usagePath, percentile, type Dimension, type Period, type Usage, type UsageRow } from "../data/usage";
 import { Segments } from "../kit/controls";
 import { ago, count, money, ms, percent, short } from "../kit/format";
@@ -99,8 +99,8 @@ function TopConsumers({ rows }: { rows: UsageRow[] }) {
 }
 
 function Attention({ document }: { document: Document | undefined }) {
-  const health = useResource<Page<HealthRow>>("health", { every: 15_000 });
-  const resting = (health.data?.data ?? []).filter((row) => Number(row.resting) > 0);
+  const health = useResource<Health>("health", { every: 15_000 });
+  const resting = health.data?.targets ?? [];
   const total = new Set((document?.routes ?? []).flatMap((route) => [...route.targets, ...(route.fallback ?? [])].map((target) => target.provider))).size;
   return (
     <Panel title={t("overview.health")} about={<a href={href("providers")}>{t("overview.all_providers")}</a>}>
@@ -112,7 +112,7 @@ function Attention({ document }: { document: Document | undefined }) {
             {resting.map((row) => (
               <Notice key={row.target} kind="warn">
                 <TargetName name={row.target} />
-                <span class="small muted">{t("health.cooling", { until: ago(row.until), seen: `${Number(row.resting)}/${row.seen ?? 1}` })}{row.last_error && ` · ${row.last_error.result}${row.last_error.status ? ` ${row.last_error.status}` : ""}`}</span>
+                <span class="small muted">{t("health.cooling", { until: ago(row.until), seen: `${row.resting}/${health.data?.isolates ?? 1}` })}</span>
               </Notice>
             ))}
           </div>

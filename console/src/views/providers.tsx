@@ -6,7 +6,7 @@ import { go, href, segments } from "../app/router";
 import { withQuery } from "../data/client";
 import { targetName, type Document, type Provider, type Route } from "../data/document";
 import { useResource, type Page } from "../data/resource";
-import type { HealthRow, SecretEntry, TargetRow, VaultEntry } from "../data/shapes";
+import type { Health, RestingTarget, SecretEntry, TargetRow, VaultEntry } from "../data/shapes";
 import { Button } from "../kit/controls";
 import { ago, count, ms, percent } from "../kit/format";
 import { TargetName } from "../kit/facts";
@@ -20,26 +20,23 @@ import { lastHour } from "./routes/period";
 
 interface Facts {
   targets: TargetRow[];
-  health: HealthRow[];
+  health: Health | undefined;
   secrets: SecretEntry[];
   vault: VaultEntry[];
 }
 
-function useFacts(): Facts & { isHealthKnown: boolean } {
+function useFacts(): Facts {
   const hour = lastHour();
   const range = { from: new Date(hour.from * 1000).toISOString(), to: new Date(hour.to * 1000).toISOString() };
   const targets = useResource<Page<TargetRow>>(withQuery("targets", range), { every: 15_000 });
-  const health = useResource<Page<HealthRow>>("health", { every: 15_000 });
+  const health = useResource<Health>("health", { every: 15_000 });
   const secrets = useResource<Page<SecretEntry>>("secrets");
   const vault = useResource<Page<VaultEntry>>("vault");
-  return { targets: targets.data?.data ?? [], health: health.data?.data ?? [], secrets: secrets.data?.data ?? [], vault: vault.data?.data ?? [], isHealthKnown: health.data !== undefined };
+  return { targets: targets.data?.data ?? [], health: health.data, secrets: secrets.data?.data ?? [], vault: vault.data?.data ?? [] };
 }
 
-const providerOf = (row: { target: string; provider?: string }): string => row.provider ?? row.target.split("/")[0] ?? "";
-
-function Health({ rows, isKnown }: { rows: HealthRow[]; isKnown: boolean }) {
+function State({ resting, isKnown }: { resting: RestingTarget[]; isKnown: boolean }) {
   if (!isKnown) return <span class="muted">–</span>;
-  const resting = rows.filter((row) => Number(row.resting) > 0);
   if (resting.length === 0) return <Badge kind="good" icon="check">{t("health.well")}</Badge>;
   return <Badge kind="warn" icon="pause" title={resting.map((row) => row.target).join(", ")}>{t("health.cooling_short", { until: ago(resting[0]?.until) })}</Badge>;
 }
@@ -50,7 +47,7 @@ export function keyState(reference: string, facts: Pick<Facts, "secrets" | "vaul
   if (place === "vault") return facts.vault.length === 0 ? "unknown" : facts.vault.some((entry) => entry.name === name) ? "set" : "missing";
   const found = facts.secrets.find((entry) => entry.name === name);
   if (!found) return "unknown";
-  return (found.is_set ?? found.set) ? "set" : "missing";
+  return found.set ? "set" : "missing";
 }
 
 function Keys({ provider, facts }: { provider: Provider; facts: Facts }) {
@@ -64,8 +61,8 @@ function List({ document, etag }: { document: Document; etag: string | null }) {
   const [isAdding, setAdding] = useState(false);
   const facts = useFacts();
   const providers = document.providers ?? [];
-  const calls = (provider: Provider): number => facts.targets.filter((row) => providerOf(row) === provider.id).reduce((sum, row) => sum + row.calls, 0);
-  const good = (provider: Provider): number => facts.targets.filter((row) => providerOf(row) === provider.id).reduce((sum, row) => sum + row.answered, 0);
+  const calls = (provider: Provider): number => facts.targets.filter((row) => row.provider === provider.id).reduce((sum, row) => sum + row.calls, 0);
+  const good = (provider: Provider): number => facts.targets.filter((row) => row.provider === provider.id).reduce((sum, row) => sum + row.answered, 0);
   return (
     <>
       <Head title={t("nav.providers")} about={t("providers.about")}>
@@ -83,7 +80,7 @@ function List({ document, etag }: { document: Document; etag: string | null }) {
               { head: t("providers.kind"), cell: (provider) => provider.kind ?? provider.id },
               { head: t("providers.address"), cell: (provider) => provider.base_url ? <span class="mono small">{provider.base_url}</span> : <span class="muted">{t("providers.built_in")}</span> },
               { head: t("providers.key"), cell: (provider) => <Keys provider={provider} facts={facts} /> },
-              { head: t("canary.health"), cell: (provider) => <Health rows={facts.health.filter((row) => providerOf(row) === provider.id)} isKnown={facts.isHealthKnown} /> },
+              { head: t("canary.health"), cell: (provider) => <State resting={(facts.health?.targets ?? []).filter((row) => row.provider === provider.id)} isKnown={facts.health !== undefined} /> },
               { head: t("canary.calls"), end: true, cell: (provider) => count(calls(provider)), sort: calls },
               { head: t("overview.success"), end: true, cell: (provider) => percent(calls(provider) > 0 ? good(provider) / calls(provider) : null) },
             ]}
@@ -106,18 +103,16 @@ function Detail({ provider, document, etag }: { provider: Provider; document: Do
   const facts = useFacts();
   const [isRemoving, setRemoving] = useState(false);
   const uses = usesOf(provider, document.routes ?? []);
-  const health = facts.health.filter((row) => providerOf(row) === provider.id);
-  const targets = facts.targets.filter((row) => providerOf(row) === provider.id);
+  const resting = (facts.health?.targets ?? []).filter((row) => row.provider === provider.id);
+  const restingKeys = (facts.health?.keys ?? []).filter((row) => row.provider === provider.id);
+  const targets = facts.targets.filter((row) => row.provider === provider.id);
   return (
     <>
       <Head title={provider.id} crumb={{ to: "providers", label: t("nav.providers") }} about={<>{provider.kind ?? provider.id}{provider.base_url && <> · <span class="mono">{provider.base_url}</span></>}</>}>
         <Button need="owner" kind="danger" icon="trash" disabled={uses.length > 0} reason={t("providers.in_use", { n: uses.length })} onClick={() => setRemoving(true)}>{t("action.remove")}</Button>
       </Head>
-      {health.filter((row) => Number(row.resting) > 0).map((row) => (
-        <Notice key={row.target} kind="warn">
-          <span><strong>{row.target}</strong> {t("health.cooling", { until: ago(row.until), seen: `${Number(row.resting)}/${row.seen ?? 1}` })}</span>
-          {row.last_error && <span class="small">{row.last_error.result}{row.last_error.status ? ` ${row.last_error.status}` : ""}{row.last_error.detail ? `: ${row.last_error.detail}` : ""}</span>}
-        </Notice>
+      {resting.map((row) => (
+        <Notice key={row.target} kind="warn"><span><strong>{row.target}</strong> {t("health.cooling", { until: ago(row.until), seen: `${row.resting}/${facts.health?.isolates ?? 1}` })}</span></Notice>
       ))}
       <div class="grid two">
         <Panel title={t("providers.test")} about={t("providers.test_about")}>
@@ -130,7 +125,8 @@ function Detail({ provider, document, etag }: { provider: Provider; document: Do
               { head: t("providers.reference"), cell: (row) => <span class="tag">{row.reference}</span> },
               { head: t("providers.state"), cell: (row) => {
                 const state = keyState(row.reference, facts);
-                return <Badge kind={state === "set" ? "good" : state === "missing" ? "bad" : undefined}>{t(`providers.key_${state}`)}</Badge>;
+                const rest = restingKeys.find((one) => one.key === row.index);
+                return <span class="row"><Badge kind={state === "set" ? "good" : state === "missing" ? "bad" : undefined}>{t(`providers.key_${state}`)}</Badge>{rest && <Badge kind="warn" icon="pause">{t("health.cooling_short", { until: ago(rest.until) })}</Badge>}</span>;
               } },
               { head: t("providers.hint"), cell: (row) => { const entry = facts.vault.find((one) => `vault:${one.name}` === row.reference); return entry ? <span class="mono">…{entry.hint}</span> : "–"; } },
             ]} />

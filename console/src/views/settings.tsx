@@ -101,8 +101,8 @@ function Secrets() {
         {(page) => (
           <Table caption={t("secrets.title")} rows={page.data} id={(row) => row.name} columns={[
             { head: t("vault.name"), cell: (row) => <span class="tag">{row.name}</span> },
-            { head: t("providers.state"), cell: (row) => ((row.is_set ?? row.set) ? <Badge kind="good" icon="check">{t("providers.key_set")}</Badge> : <Badge kind="bad">{t("providers.key_missing")}</Badge>) },
-            { head: t("vault.used_by"), cell: (row) => (row.used_by ?? []).join(", ") || "–" },
+            { head: t("providers.state"), cell: (row) => (row.set ? <Badge kind="good" icon="check">{t("providers.key_set")}</Badge> : <Badge kind="bad">{t("providers.key_missing")}</Badge>) },
+            { head: t("vault.used_by"), cell: (row) => row.reserved ? t("secrets.own") : row.used_by.join(", ") || "–" },
           ]} />
         )}
       </Load>

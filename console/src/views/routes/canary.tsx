@@ -6,7 +6,7 @@ import { href } from "../../app/router";
 import { withQuery } from "../../data/client";
 import { shares, targetName, type Route, type Version } from "../../data/document";
 import { useResource, type Page } from "../../data/resource";
-import type { HealthRow, TargetRow } from "../../data/shapes";
+import type { Health, RestingTarget, TargetRow } from "../../data/shapes";
 import { period, pollEvery } from "../../data/usage";
 import { Button } from "../../kit/controls";
 import { ago, count, money, ms, percent } from "../../kit/format";
@@ -66,7 +66,7 @@ interface Side {
   provider: string;
   wished: number;
   row: TargetRow | undefined;
-  health: HealthRow | undefined;
+  resting: RestingTarget | undefined;
 }
 
 function Reasons({ of }: { of: Record<string, number> }) {
@@ -104,7 +104,7 @@ function Compare({ sides }: { sides: Side[] }) {
     { name: t("canary.output"), cells: outputs.map((value) => (value === null ? "–" : count(Math.round(value)))) },
     { name: t("canary.cost"), best: best(perThousand, false), cells: perThousand.map((value) => (value === null ? "–" : money(value))) },
     { name: t("canary.errors"), cells: sides.map((side) => <Reasons key={side.name} of={side.row?.by_result ?? {}} />) },
-    { name: t("canary.health"), cells: sides.map((side) => (side.health && Number(side.health.resting) > 0 ? <Badge kind="warn" icon="pause">{t("health.cooling_short", { until: ago(side.health.until) })}</Badge> : <Badge kind="good" icon="check">{t("health.well")}</Badge>)) },
+    { name: t("canary.health"), cells: sides.map((side) => (side.resting ? <Badge kind="warn" icon="pause">{t("health.cooling_short", { until: ago(side.resting.until) })}</Badge> : <Badge kind="good" icon="check">{t("health.well")}</Badge>)) },
   ];
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={t("canary.compare")}>
@@ -185,7 +185,7 @@ export function Canary({ route, etag }: { route: Route; etag: string | null }) {
   const to = new Date(at.to * 1000).toISOString();
   const every = Math.min(pollEvery(at.range), 10_000);
   const targets = useResource<Page<TargetRow>>(withQuery("targets", { route: route.id, from, to }), { every });
-  const health = useResource<Page<HealthRow>>("health", { every: 15_000 });
+  const health = useResource<Health>("health", { every: 15_000 });
   const history = useResource<Page<Version>>("config/versions?limit=2");
   const previous = history.data?.data[1];
 
@@ -201,7 +201,7 @@ export function Canary({ route, etag }: { route: Route; etag: string | null }) {
       provider: target.provider,
       wished,
       row: rowOf(name, target.provider, target.model),
-      health: (health.data?.data ?? []).find((row) => row.target === name || (row.provider === target.provider && row.model === target.model)),
+      resting: (health.data?.targets ?? []).find((row) => row.target === name || (row.provider === target.provider && row.model === target.model)),
     };
   });
   const measured = route.targets.length;
