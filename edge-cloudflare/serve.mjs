@@ -87,11 +87,26 @@ function storeAndLedger(name, ledger) {
   };
 }
 
+// Returns the files of the console, as wrangler.toml has them; none before its build.
+function consoleFiles() {
+  const directory = join(root, "console/dist/site");
+  if (!existsSync(join(directory, "console/index.html"))) return {};
+  return {
+    assets: {
+      directory,
+      binding: "SERIN_CONSOLE",
+      run_worker_first: true,
+      routerConfig: { has_user_worker: true },
+      assetConfig: { not_found_handling: "none" },
+    },
+  };
+}
+
 function worker({ name, port = 0, script, bindings = {}, ledger = true }) {
   return {
     name,
     modules: modules(script ?? SERIN),
-    ...(script === undefined ? storeAndLedger(name, ledger) : {}),
+    ...(script === undefined ? { ...storeAndLedger(name, ledger), ...consoleFiles() } : {}),
     bindings,
     compatibilityDate,
     compatibilityFlags,

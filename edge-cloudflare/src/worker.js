@@ -5,9 +5,35 @@
 
 import { DurableObject } from "cloudflare:workers";
 
-import worker, { Keeper } from "../build/index.js";
+import Gateway, { Keeper } from "../build/index.js";
 
-export default worker;
+const CONSOLE = /^\/console(\/|$)/;
+const ASSETS = "/console/assets/";
+
+// Page or file of the web console; `null` for a request to the gateway, as every one with a body is.
+// A path without a file is a screen: the page shows it. A missing asset may exist after a deployment has
+// spread, so that its absence may not be kept.
+function consoleFile(request, files) {
+  if (files === undefined || (request.method !== "GET" && request.method !== "HEAD")) return null;
+  const url = new URL(request.url);
+  if (!CONSOLE.test(url.pathname)) return null;
+  return files.fetch(request).then((response) => {
+    if (response.status !== 404) return response;
+    if (url.pathname.startsWith(ASSETS)) {
+      const missing = new Response(null, response);
+      missing.headers.set("cache-control", "no-cache");
+      return missing;
+    }
+    url.pathname = "/console/";
+    return files.fetch(new Request(url, request));
+  });
+}
+
+export default class extends Gateway {
+  fetch(request) {
+    return consoleFile(request, this.env.SERIN_CONSOLE) ?? super.fetch(request);
+  }
+}
 
 export class SerinLedger extends DurableObject {
   #keeper;

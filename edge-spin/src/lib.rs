@@ -2,13 +2,14 @@
 //!
 //! This crate has no policy. `spin_host`, `settings`, `store`, `bucket`, `ledger`, and `redis` call the
 //! host; `http_conversion` converts messages. The first request opens the gateway; an instance then serves
-//! many requests concurrently. `ttl_envelope`, `commit`, `commit_queue`, `cas_check`, and `host_turn` do not depend on
-//! Spin, so they are tested natively.
+//! many requests concurrently. `console` has the files of the web console. `ttl_envelope`, `commit`, `commit_queue`,
+//! `cas_check`, `console`, and `host_turn` do not depend on Spin, so they are tested natively.
 
 mod bucket;
 mod cas_check;
 mod commit;
 mod commit_queue;
+mod console;
 mod host_turn;
 mod http_conversion;
 mod ledger;
@@ -35,7 +36,10 @@ impl Guest for Component {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let service = SERVICE.with(Service::clone);
         let (request, unread) = http_conversion::to_core_request(request)?;
-        let response = service.handle(SpinHost, request).await;
+        let response = match console::answer(&request) {
+            Some(page) => page,
+            None => service.handle(SpinHost, request).await,
+        };
         unread.drain_in_background();
         http_conversion::to_wasi_response(response)
     }

@@ -123,7 +123,10 @@ fn source_is_the_artifact_of_the_build_command() {
     let component = component(&manifest);
     assert_eq!(manifest["spin_manifest_version"].as_integer(), Some(2));
     let command = component["build"]["command"].as_str().expect("a command");
-    assert_eq!(command, "cargo build --release --target wasm32-wasip2 -p edge-spin");
+    assert_eq!(
+        command,
+        "node console/build.mjs && cargo build --release --target wasm32-wasip2 -p edge-spin"
+    );
     assert_eq!(component["source"].as_str(), Some("target/wasm32-wasip2/release/edge_spin.wasm"));
     let trigger = &manifest["trigger"]["http"].as_array().expect("a list of triggers")[0];
     assert_eq!(trigger["route"].as_str(), Some("/..."));

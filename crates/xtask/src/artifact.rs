@@ -9,7 +9,7 @@ use anyhow::Context;
 use crate::child::Processes;
 use crate::freshness::LastBuild;
 use crate::root;
-use crate::tools::announce;
+use crate::tools::{announce, runs};
 
 /// Limit of one build: longer than the slowest cold build on two cores.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(40 * 60);
@@ -17,8 +17,20 @@ const BUILD_TIMEOUT: Duration = Duration::from_secs(40 * 60);
 pub(crate) const WORKER_TARGET: &str = "wasm32-unknown-unknown";
 pub(crate) const COMPONENT_TARGET: &str = "wasm32-wasip2";
 
+/// Builds the web console, unless none of its files has changed. Without Node the artifacts have none.
+pub(crate) fn console(processes: &mut Processes) -> anyhow::Result<()> {
+    if !runs("node") {
+        announce("Node.js is missing: the web console is left out");
+        return Ok(());
+    }
+    let mut build = Command::new("node");
+    build.current_dir(root()).arg("console/build.mjs");
+    processes.run_checked("the console's build", &mut build, BUILD_TIMEOUT)
+}
+
 /// Builds the Worker into `edge-cloudflare/build`, as `wrangler deploy` does.
 pub(crate) fn worker(processes: &mut Processes) -> anyhow::Result<()> {
+    console(processes)?;
     announce("building the Worker (about four minutes the first time)");
     processes.run_checked(
         "the bundler's build",
@@ -61,6 +73,7 @@ pub(crate) fn current_component(processes: &mut Processes) -> anyhow::Result<Pat
 
 /// Builds the Spin component and returns its path.
 pub(crate) fn component(processes: &mut Processes) -> anyhow::Result<PathBuf> {
+    console(processes)?;
     announce("building the Spin component (about two minutes the first time)");
     let arguments = ["--release", "--target", COMPONENT_TARGET, "-p", "edge-spin"];
     processes.run_checked(

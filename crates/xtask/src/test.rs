@@ -40,11 +40,12 @@ enum Step {
     Worker,
     Component,
     Deploy,
+    Console,
     Edges,
 }
 
 /// Steps in order: quick steps and likely failures first.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step::Format,
     Step::Lint,
     Step::LintWorker,
@@ -54,6 +55,7 @@ const STEPS: [Step; 10] = [
     Step::Worker,
     Step::Component,
     Step::Deploy,
+    Step::Console,
     Step::Edges,
 ];
 
@@ -69,6 +71,7 @@ impl Step {
             Self::Worker => "worker",
             Self::Component => "component",
             Self::Deploy => "deploy",
+            Self::Console => "console",
             Self::Edges => "edges",
         }
     }
@@ -83,6 +86,7 @@ impl Step {
             Self::Fuzz => "a minute of libFuzzer for each reader of untrusted bytes",
             Self::Worker => "builds the Worker for Cloudflare, and counts its panics",
             Self::Component => "builds the component for Spin",
+            Self::Console => "the web console in Chromium, and its size limits",
             Self::Deploy => "dry run of wrangler deploy, and the Worker's size limit",
             Self::Edges => "scenarios, contracts and official clients against both artifacts",
         }
@@ -129,6 +133,7 @@ impl Step {
                 artifact::component(processes).map(drop)
             }
             Self::Deploy => deploy(processes),
+            Self::Console => console(processes),
             Self::Edges => {
                 tools::packages(processes)?;
                 tools::redis(processes)?;
@@ -225,6 +230,18 @@ fn lint(processes: &mut Processes, package: &str, target: &str) -> anyhow::Resul
         "warnings",
     ]);
     processes.run_checked("clippy", &mut command, STEP_TIMEOUT)
+}
+
+/// Builds the console, which checks its types and sizes, and runs its tests in a browser.
+fn console(processes: &mut Processes) -> anyhow::Result<()> {
+    tools::chromium(processes)?;
+    if !tools::runs("node") {
+        bail!("Node.js is missing: install it, in any version that is still supported");
+    }
+    artifact::console(processes)?;
+    let mut command = Command::new("node");
+    command.current_dir(root().join("console")).args(["--test", "tests/"]);
+    processes.run_checked("the console's tests", &mut command, STEP_TIMEOUT)
 }
 
 /// Runs `wrangler deploy` without the upload. wrangler prints the size that Cloudflare counts.

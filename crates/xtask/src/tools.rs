@@ -1,5 +1,5 @@
-//! Installs missing tools: compiler targets, Node packages, and for the tests a Python environment and a
-//! Redis server.
+//! Installs missing tools: compiler targets, Node packages, and for the tests a Python environment, a
+//! Redis server, and a browser.
 //!
 //! Each step prints its download, the reason and the expected time. Existing tools stay unchanged.
 
@@ -69,30 +69,49 @@ pub(crate) fn packages(processes: &mut Processes) -> anyhow::Result<()> {
         "Node packages into node_modules: the Workers runtime (workerd), wrangler, esbuild, wasm-opt, \
          and a Node that is new enough for them (about a minute)",
     );
-    let has_npm =
-        Command::new("npm").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    has_npm.context("npm is missing: install Node.js, in any version that is still supported")?;
+    if !runs("npm") {
+        bail!("npm is missing: install Node.js, in any version that is still supported");
+    }
     processes.run_checked("npm", Command::new("npm").current_dir(&root).arg("ci"), INSTALL_TIMEOUT)
 }
 
 /// Installs the Redis server of the tests, from Debian's packages, unless one is present.
 pub(crate) fn redis(processes: &mut Processes) -> anyhow::Result<()> {
-    let mut version = Command::new("redis-server");
-    version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-    if version.status().is_ok_and(|status| status.success()) {
+    if runs("redis-server") {
         return Ok(());
     }
     announce("a Redis server, for the tests of a ledger that several machines share (seconds)");
+    debian_package(processes, "redis-server").context(
+        "redis-server is missing: install Redis 6 or newer, so that `redis-server` starts it",
+    )
+}
+
+/// Installs the browser of the console's tests, from Debian's packages, unless one is present.
+pub(crate) fn chromium(processes: &mut Processes) -> anyhow::Result<()> {
+    if std::env::var_os("SERIN_CHROMIUM").is_some() || runs("chromium") {
+        return Ok(());
+    }
+    announce("Chromium, for the tests of the web console (about a minute)");
+    debian_package(processes, "chromium")
+        .context("chromium is missing: install it, or set SERIN_CHROMIUM to the path of a Chromium")
+}
+
+/// Whether a program starts and ends well with `--version`.
+pub(crate) fn runs(program: &str) -> bool {
+    let mut version = Command::new(program);
+    version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    version.status().is_ok_and(|status| status.success())
+}
+
+fn debian_package(processes: &mut Processes, name: &str) -> anyhow::Result<()> {
     let mut update = Command::new("apt-get");
-    // A stale list is no obstacle as long as the server can still be fetched.
+    // A stale list is no obstacle as long as the package can still be fetched.
     let _ = processes.run("apt-get", update.args(["update", "--quiet"]), INSTALL_TIMEOUT);
     let mut install = Command::new("apt-get");
     install
-        .args(["install", "--yes", "--quiet", "--no-install-recommends", "redis-server"])
+        .args(["install", "--yes", "--quiet", "--no-install-recommends", name])
         .env("DEBIAN_FRONTEND", "noninteractive");
-    processes.run_checked("apt-get", &mut install, INSTALL_TIMEOUT).context(
-        "redis-server is missing: install Redis 6 or newer, so that `redis-server` starts it",
-    )
+    processes.run_checked("apt-get", &mut install, INSTALL_TIMEOUT)
 }
 
 /// Installs a Python environment with `PYTHON_PACKAGES` unless it is present. Returns its program.

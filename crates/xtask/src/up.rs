@@ -123,7 +123,10 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     println!("{}\n", configuration_line(&base, &service));
     match &demo {
         Some(demo) => println!("{}\n", demo.tour(&base)),
-        None => println!("{}\n", example_command(&base, &document, &config)),
+        None => {
+            println!("The console is at {base}/console/: sign in with ADMIN_TOKEN.");
+            println!("{}\n", example_command(&base, &document, &config));
+        }
     }
     let mut file = (options.watch && demo.is_none()).then(|| WatchedFile::new(&document.path));
     serve(&mut processes, demo, |processes| {

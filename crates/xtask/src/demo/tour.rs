@@ -18,7 +18,8 @@ pub(super) fn text(base: &str, pid_file_of_openai: &str) -> String {
         text += &format!("\n{}. {title}. {note}\n{}\n", index + 1, commands.join("\n"));
     }
     text += &format!(
-        "\nAn OpenAI client needs no change: OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY={KEY}\n\
+        "\nThe console is at {base}/console/: sign in with the token {ADMIN}.\n\
+         An OpenAI client needs no change: OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY={KEY}\n\
          Every request appears here as one line; --log json prints the whole records."
     );
     text

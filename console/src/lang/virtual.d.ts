@@ -1,0 +1,5 @@
+declare module "virtual:messages/*" {
+  const catalogue: Record<string, string>;
+  export default catalogue;
+}
+declare module "*.css";
