@@ -25,6 +25,8 @@ pub enum EventSummary {
     Error,
     /// A chunk, or other JSON.
     Chunk(Chunk),
+    /// A chunk that ends the stream; Chat has none.
+    Last(Chunk),
     /// Not JSON.
     Malformed,
 }
@@ -81,22 +83,20 @@ impl EventSummary {
     pub fn parse(bytes: &[u8]) -> Self {
         let event = Event::parse(bytes);
         match &event.data {
-            Some(data) => {
-                let is_joined = matches!(data, Cow::Owned(_));
-                summarize(event.name, data, None).0.placed_in(bytes, data, is_joined)
-            }
+            Some(data) => summarize(event.name, data, None).0.placed_in(bytes, data),
             None => Self::Comment,
         }
     }
 
     /// Turns a place in the trimmed data into one in the event. There is none if the data was joined from
-    /// several lines.
-    fn placed_in(mut self, event: &[u8], data: &[u8], is_joined: bool) -> Self {
+    /// several lines, and so is no part of the event.
+    fn placed_in(mut self, event: &[u8], data: &[u8]) -> Self {
         if let Self::Chunk(Chunk { null_usage, .. }) = &mut self {
-            *null_usage = null_usage.take().filter(|_| !is_joined).map(|at| {
-                let offset = data.trim_ascii().as_ptr() as usize - event.as_ptr() as usize;
-                offset + at.start..offset + at.end
-            });
+            let data = data.trim_ascii();
+            let is_part = event.as_ptr_range().contains(&data.as_ptr());
+            let offset = (data.as_ptr() as usize).wrapping_sub(event.as_ptr() as usize);
+            *null_usage =
+                null_usage.take().filter(|_| is_part).map(|at| offset + at.start..offset + at.end);
         }
         self
     }
@@ -158,7 +158,7 @@ impl StreamEvent {
             parts.delta.then(DeltaCollector::default),
         );
         let (summary, is_chunk) = summarize(event.name, data, Some(&mut sink));
-        let summary = summary.placed_in(&bytes, data, matches!(data, Cow::Owned(_)));
+        let summary = summary.placed_in(&bytes, data);
         if !matches!(summary, EventSummary::Chunk(_)) {
             return (summary, Self { bytes, content: EventContent::Other });
         }
