@@ -39,14 +39,15 @@ async fn answers_are_those_of_the_document(edge_kind: EdgeKind) -> anyhow::Resul
     let mut run = Command::new(python);
     run.args(["-m", "schemathesis.cli", "run", "crates/gateway/src/admin/openapi.json"])
         .args(["--url", &url, "--header", &format!("authorization: Bearer {ADMIN}")])
-        .args(["--checks", CHECKS, "--phases", "examples,coverage,fuzzing"])
-        .args(["--max-examples", "5", "--max-time", SECONDS, "--seed", "1"])
+        .args(["--checks", CHECKS, "--phases", "fuzzing"])
+        .args(["--max-examples", "3", "--max-time", SECONDS, "--seed", "1"])
         // A document that is put in force would change the gateway under test.
-        .args(["--exclude-path", "/config", "--warnings", "off", "--no-color"])
+        .args(["--exclude-path", "/config", "--warnings", "off", "--no-color", "--no-shrink"])
         .current_dir(root());
     let output = tokio::task::spawn_blocking(move || run.output()).await?.context("it starts")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}:\n{text}\n{errors}", edge_kind.name());
+    ensure!(text.contains(" passed"), "{}: nothing was tested:\n{text}", edge_kind.name());
     Ok(())
 }

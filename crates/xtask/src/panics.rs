@@ -45,14 +45,15 @@ enum Kind {
     Arithmetic,
 }
 
-/// Panics of each kind in our own code, at most. `check` in a run of the tests prints the present numbers.
-/// A greater number has to be argued where it is raised.
+/// Panics of each kind in our own code, at most: a fifth above the numbers of December 2026 (330, 467, 161, 159,
+/// 14), which `cargo xtask test --only worker` prints. Most come from `BTreeMap` and `Vec` by inlining. A greater
+/// number has to be argued where it is raised.
 const MAX_PANICS: [(Kind, usize); 5] = [
-    (Kind::Expect, 0),
-    (Kind::Index, 0),
-    (Kind::Borrow, 0),
-    (Kind::Explicit, 0),
-    (Kind::Arithmetic, 0),
+    (Kind::Expect, 400),
+    (Kind::Index, 560),
+    (Kind::Borrow, 195),
+    (Kind::Explicit, 190),
+    (Kind::Arithmetic, 17),
 ];
 
 impl Kind {
@@ -87,7 +88,7 @@ impl Kind {
         } else if has(&["panic_const_div", "panic_const_rem", "panic_const_shl", "panic_const_shr"])
         {
             Some(Self::Arithmetic)
-        } else if has(&["core::panicking::", "std::panicking::begin_panic"]) {
+        } else if has(&["9panicking5panic", "9panicking9panic_fmt", "9panicking13assert_failed"]) {
             Some(Self::Explicit)
         } else {
             None
@@ -140,11 +141,20 @@ fn name(text: &str) -> &str {
     }
 }
 
-/// Returns our crate that a function belongs to: by its path, or by the type that it is a method of.
+/// Returns our crate that a function belongs to: by the first part of its mangled path, or by the type that it is
+/// a method of.
 fn own_crate(function: &str) -> Option<&'static str> {
-    let path = function.trim_start_matches(['<', '&', '*', '_']);
-    let path = path.strip_prefix("mut ").unwrap_or(path);
-    let first = path.split("::").next().unwrap_or_default();
+    let path = function.strip_prefix("_ZN")?;
+    let digits = path.find(|c: char| !c.is_ascii_digit())?;
+    let part = path[digits..].get(..path[..digits].parse().ok()?)?;
+    let mut part = part.trim_start_matches('_');
+    // `<`, `&`, `*`, and `mut ` before the type.
+    while let Some(rest) =
+        ["$LT$", "$RF$", "$BP$", "mut$u20$"].iter().find_map(|sign| part.strip_prefix(sign))
+    {
+        part = rest;
+    }
+    let first = part.split("..").next().unwrap_or_default();
     OWN_CRATES.into_iter().find(|own| *own == first)
 }
 
@@ -181,19 +191,19 @@ mod tests {
     use super::{Counts, Kind, MAX_PANICS, count, excess, own_crate};
 
     const CODE: &str = r#"(module
- (func $gateway::pipeline::run::h0123 (param $0 i32)
-  (call $core::panicking::panic_bounds_check::h1
+ (func $_ZN7gateway8pipeline3run17h0123E (param $0 i32)
+  (call $_RNvNtCsgXGp5Oqx2Ny_4core9panicking18panic_bounds_check
    (i32.const 1)
   )
-  (call $core::option::expect_failed::h2)
-  (call $core::panicking::panic_const::panic_const_async_fn_resumed::h3)
-  (call $gateway::other::h4)
+  (call $_RNvNtCsgXGp5Oqx2Ny_4core6option13expect_failed)
+  (call $_RNvNtNtCsgXGp5Oqx2Ny_4core9panicking11panic_const28panic_const_async_fn_resumed)
+  (call $_ZN7gateway5other17h0123E)
  )
- (func $"<openai::Request as core::fmt::Debug>::fmt::h5" (param $0 i32)
-  (call $"core::panicking::panic_fmt::h6" (i32.const 1))
+ (func $_ZN50_$LT$openai..Request$u20$as$u20$core..fmt..Debug$GT$3fmt17hE (param $0 i32)
+  (call $_RNvNtCsgXGp5Oqx2Ny_4core9panicking9panic_fmt (i32.const 1))
  )
- (func $serde_json::de::h7
-  (call $core::result::unwrap_failed::h8)
+ (func $_ZN10serde_json2de17h7E
+  (call $_RNvNtCsgXGp5Oqx2Ny_4core6result13unwrap_failed)
  )
 )"#;
 
@@ -206,10 +216,12 @@ mod tests {
         ];
         assert_eq!(count(CODE), Counts::from(expected));
         for (name, own) in [
-            ("<&mut gateway::a::B>::c", Some("gateway")),
-            ("core::ptr::drop_in_place<gateway::A>", None),
-            ("jwt::verify::h1", Some("jwt")),
-            ("jwtx::verify", None),
+            ("_ZN35_$LT$$RF$mut$u20$gateway..a..B$GT$1cE", Some("gateway")),
+            ("_ZN4core3ptr30drop_in_place$LT$gateway..A$GT$E", None),
+            ("_ZN3jwt6verifyE", Some("jwt")),
+            ("_ZN4jwtx6verifyE", None),
+            ("_ZN99jwtE", None),
+            ("main", None),
         ] {
             assert_eq!(own_crate(name), own, "{name}");
         }
