@@ -41,7 +41,7 @@ async function visit({ gateway = {}, context = {}, token = "owner", path = "over
   return { ...server, base, page, session, faults };
 }
 
-const settled = (page) => page.waitForFunction(() => document.querySelector("main h1") !== null && document.querySelectorAll("[aria-busy=true]").length === 0, undefined, { timeout: 15_000 });
+const settled = (page) => page.waitForFunction(() => document.querySelector("main h1") !== null && document.querySelectorAll("[aria-busy=true]").length === 0, undefined, { timeout: 60_000 });
 const goTo = async (it, path) => {
   await it.page.goto(`${it.base}/console/${path}`);
   await settled(it.page);
@@ -484,7 +484,7 @@ describe("states", () => {
 
 describe("accessibility and languages", () => {
   for (const [theme, locale] of [["light", "en-GB"], ["dark", "zh-CN"]]) {
-    test(`no violation on any screen: ${theme}, ${locale} [2] [3] [40]`, { timeout: 170_000 }, async () => {
+    test(`no violation on any screen: ${theme}, ${locale} [2] [3] [40]`, { timeout: 400_000 }, async () => {
       const it = await visit({ context: { colorScheme: theme, locale } });
       const found = [];
       for (const path of SCREENS) {
