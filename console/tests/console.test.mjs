@@ -425,7 +425,7 @@ describe("requests and playground", () => {
 
   test("sums of the usage screen are those of the API, and CSV has no formula [37]", async () => {
     const it = await visit();
-    const isAnswer = (one) => one.url().includes("/usage?by=consumer");
+    const isAnswer = (one) => one.url().includes("/admin/v1/usage?by=consumer");
     const [answer] = await Promise.all([it.page.waitForResponse(isAnswer), goTo(it, "usage?by=consumer&range=24h")]);
     const data = await answer.json();
     const sum = data.data.reduce((total, row) => total + row.requests, 0);
