@@ -6,8 +6,8 @@ import type { Reader } from "./resource";
 import { param } from "../app/router";
 
 export type Usage = components["schemas"]["Usage"];
-/** Counted durations: bin `n` ends at 10^(n/24) ms. */
-type Bins = [number, number][];
+/** Pairs of a bin and its count: bin `n` ends at 10^(n/24) ms. */
+type Bins = number[][];
 export type UsageRow = Usage["data"][number] & { key?: string; limit?: string; user?: string; client?: string; first_token_bins?: Bins; total_bins?: Bins };
 export type Dimension = "consumer" | "group" | "model" | "provider" | "route" | "key" | "limit" | "user" | "client";
 export const MORE_DIMENSIONS: Dimension[] = ["group", "key", "limit", "user", "client"];
@@ -118,7 +118,7 @@ export function percentile(rows: UsageRow[], of: Duration, share: 0.5 | 0.95): n
   const bins = new Map<number, number>();
   let all = 0;
   for (const row of rows) {
-    for (const [bin, n] of row[FIELDS[of].bins] ?? []) {
+    for (const [bin = 0, n = 0] of row[FIELDS[of].bins] ?? []) {
       bins.set(bin, (bins.get(bin) ?? 0) + n);
       all += n;
     }

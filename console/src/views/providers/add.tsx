@@ -1,6 +1,6 @@
 // New provider: choose a kind, paste a key, test it, publish.
 
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 
 import "./providers.css";
 
@@ -8,7 +8,7 @@ import { may, session } from "../../app/session";
 import { ApiError, call, escapePath, type Problem } from "../../data/client";
 import { withField, type Document, type Provider } from "../../data/document";
 import { reload, useResource, type Page } from "../../data/resource";
-import type { Kind } from "../../data/shapes";
+import type { Kind, VaultEntry } from "../../data/shapes";
 import { Button, Segments, TextField } from "../../kit/controls";
 import { Dialog } from "../../kit/dialog";
 import { ErrorNotice, Load, Notice, Panel, errorText } from "../../kit/layout";
@@ -58,6 +58,12 @@ export function AddProvider({ document, etag, onClose, onDone }: { document: Doc
   const [busy, setBusy] = useState(false);
   const [isTried, setTried] = useState(false);
   const [isPublishing, setPublishing] = useState(false);
+
+  // A gateway without a vault answers with an error: its keys are secrets of the host.
+  const vault = useResource<Page<VaultEntry>>("vault");
+  useEffect(() => {
+    if (vault.error && place === "vault" && key === "") setPlace("secret");
+  }, [vault.error]);
 
   const taken = (document.providers ?? []).some((provider) => provider.id === id.trim());
   const needsAddress = kind?.needs_base_url ?? false;
