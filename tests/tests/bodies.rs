@@ -119,8 +119,9 @@ async fn memory_of_a_body_grows_in_proportion_in_workerd() -> anyhow::Result<()>
         grown.push((mebibytes, world.edge.resident()?.saturating_sub(before) / MEBIBYTE));
     }
     eprintln!("MiB of a body, MiB more: {grown:?}");
+    // The first request compiles its code, which takes some 70 MiB.
     for (mebibytes, more) in &grown {
-        ensure!(*more <= 12 * mebibytes + 32, "{grown:?}");
+        ensure!(*more <= 12 * mebibytes + 96, "{grown:?}");
     }
     Ok(())
 }

@@ -245,8 +245,14 @@ async fn call_to_a_host_that_spin_does_not_allow_fails() -> anyhow::Result<()> {
     let mut lines = host.lines("allowed");
     let mut caller = ask(host.serve(app).await?, false).await?;
     caller.until("upstream_error").await?;
-    let line = timeout(EVENT_TIMEOUT, lines.recv()).await?.context("the log ended")?;
-    let record: Value = serde_json::from_str(&line)?;
+    // A line about the configuration comes first.
+    let record = loop {
+        let line = timeout(EVENT_TIMEOUT, lines.recv()).await?.context("the log ended")?;
+        let line: Value = serde_json::from_str(&line)?;
+        if line["event"] == "request" {
+            break line;
+        }
+    };
     let detail = record["attempts"][0]["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("HttpRequestDenied"), "{record}");
     Ok(())

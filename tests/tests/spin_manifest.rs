@@ -125,7 +125,7 @@ fn source_is_the_artifact_of_the_build_command() {
     let command = component["build"]["command"].as_str().expect("a command");
     assert_eq!(
         command,
-        "node console/build.mjs && cargo build --release --target wasm32-wasip2 -p edge-spin"
+        "node console/build.mjs && cargo build --locked --release --target wasm32-wasip2 -p edge-spin"
     );
     assert_eq!(component["source"].as_str(), Some("target/wasm32-wasip2/release/edge_spin.wasm"));
     let trigger = &manifest["trigger"]["http"].as_array().expect("a list of triggers")[0];

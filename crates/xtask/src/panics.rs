@@ -45,14 +45,15 @@ enum Kind {
     Arithmetic,
 }
 
-/// Panics of each kind in our own code, at most: a fifth above the numbers of December 2026 (330, 467, 161, 159,
-/// 14), which `cargo xtask test --only worker` prints. Most come from `BTreeMap` and `Vec` by inlining. A greater
+/// Panics of each kind in our own code, at most: somewhat above the numbers of December 2026 (531, 567, 187, 197,
+/// 15), which `cargo xtask test --only worker` prints. The protocols, the sessions and the request log of the
+/// console, and rollouts added a third, mostly in `gateway`. Most come from `BTreeMap` and `Vec` by inlining. A greater
 /// number has to be argued where it is raised.
 const MAX_PANICS: [(Kind, usize); 5] = [
-    (Kind::Expect, 400),
-    (Kind::Index, 560),
-    (Kind::Borrow, 195),
-    (Kind::Explicit, 190),
+    (Kind::Expect, 600),
+    (Kind::Index, 640),
+    (Kind::Borrow, 220),
+    (Kind::Explicit, 230),
     (Kind::Arithmetic, 17),
 ];
 
