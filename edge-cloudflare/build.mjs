@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 const edge = dirname(fileURLToPath(import.meta.url));
 const worker = resolve(process.argv[2] ?? edge);
 
-const { status, error } = spawnSync("cargo", ["run", "--package", "worker-bundle", "--", worker], {
+const { status, error } = spawnSync("cargo", ["run", "--locked", "--package", "worker-bundle", "--", worker], {
   cwd: dirname(edge),
   stdio: "inherit",
 });

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use civil_time::Timestamp;
 use gateway::host::body::Body;
 use gateway::host::error::HostError;
-use gateway::host::{Clock, HttpClient, KvStore, LedgerHost, Listing, Tasks};
+use gateway::host::{Clock, HttpClient, KvStore, LedgerHost, Listing, Tasks, warning_line};
 use gateway::record::Record;
 use js_sys::{Date, Function, Promise};
 use wasm_bindgen::JsValue;
@@ -123,6 +123,10 @@ impl Tasks for CloudflareHost {
     }
 
     fn warn(&self, line: &str) {
-        console_error!("{line}");
+        console_error!("{}", warning_line(self.now(), line));
+    }
+
+    fn inform(&self, event: &str) {
+        console_log!("{event}");
     }
 }

@@ -50,6 +50,8 @@ pub fn fetch(request: web_sys::Request, environment: JsValue, context: Context) 
 }
 
 impl Settings for CloudflareHost {
+    const EDGE: &'static str = "cloudflare";
+
     async fn document(&self) -> Result<Cow<'static, str>, HostError> {
         let document = variable(self.environment(), "GATEWAY_CONFIG");
         Ok(document.map_or(Cow::Borrowed(BUNDLED), Cow::Owned))

@@ -61,7 +61,7 @@ pub(crate) fn commit<C: CasStore>(
     now: Timestamp,
     operations: &[&Operation],
 ) -> Result<Commit, HostError> {
-    if operations.iter().all(|operation| is_read_only(operation)) {
+    if operations.iter().all(|operation| operation.is_read_only()) {
         let mut book = parse_book(book_id, store.peek(book_id)?.as_deref(), now)?;
         let replies = operations.iter().map(|operation| book.apply(now, operation)).collect();
         return Ok(Commit::Done(replies));
@@ -75,7 +75,7 @@ pub(crate) fn commit<C: CasStore>(
         let value = book.to_bytes();
         let changes = operations.iter().zip(&replies).any(|(operation, reply)| {
             // Effects of sweeping and of refusals need no write: the next reader computes them again.
-            !is_read_only(operation) && !matches!(reply, LedgerReply::Denied(_))
+            !operation.is_read_only() && !matches!(reply, LedgerReply::Denied(_))
         });
         // An empty book where there was none is no change either, so that releases create no entries.
         let is_same = stored.as_ref().map_or(book.is_empty(), |stored| *stored == value);
@@ -114,19 +114,6 @@ pub(crate) fn too_many_conflicts(book_id: &BookId) -> HostError {
     ))
 }
 
-pub(crate) fn is_read_only(operation: &Operation) -> bool {
-    match operation {
-        Operation::Read { .. } | Operation::ReadUsage | Operation::ReadRegister { .. } => true,
-        Operation::Reserve { .. }
-        | Operation::Settle { .. }
-        | Operation::Report { .. }
-        | Operation::Correct { .. }
-        | Operation::Adjust { .. }
-        | Operation::AddUsage { .. }
-        | Operation::Exchange { .. } => false,
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::cell::{Cell, RefCell};
@@ -136,7 +123,7 @@ pub(crate) mod tests {
 
     use civil_time::Timestamp;
     use gateway::host::error::HostError;
-    use ledger::{Book, BookId, Hold, LedgerReply, Operation, Rule, Window};
+    use ledger::{Book, BookId, Hold, LedgerReply, NewLogLines, Operation, Rule, Window};
 
     use super::{CasStore, Commit, MAX_CHAINED_SWAPS, Swap, commit};
 
@@ -288,7 +275,15 @@ pub(crate) mod tests {
             assert_eq!(memory.swaps.get(), swaps);
         };
         assert_swaps(&[&read_operation(), &Operation::ReadUsage], 0);
-        assert_swaps(&[&Operation::AddUsage { id: 0, bounds: None, rows: Vec::new() }], 0);
+        assert_swaps(
+            &[&Operation::AddUsage {
+                id: 0,
+                bounds: None,
+                rows: Vec::new(),
+                log: NewLogLines::default(),
+            }],
+            0,
+        );
         assert!(memory.values.borrow().is_empty() && memory.claims.borrow().is_empty());
         assert_swaps(&[&reserve(1, 11, 10)], 0);
         assert_eq!(memory.value(&book_id()), None);

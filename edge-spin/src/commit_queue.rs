@@ -149,7 +149,9 @@ fn is_deferrable(operation: &Operation) -> bool {
         | Operation::Exchange { .. }
         | Operation::Read { .. }
         | Operation::ReadUsage
-        | Operation::ReadRegister { .. } => false,
+        | Operation::ReadLog(_)
+        | Operation::ReadRegister { .. }
+        | Operation::Rollout(_) => false,
     }
 }
 
@@ -171,7 +173,7 @@ mod tests {
     use futures_util::future::join_all;
     use gateway::host::Clock;
     use gateway::host::error::HostError;
-    use ledger::{BookId, Charge, LedgerReply, Operation, Window};
+    use ledger::{BookId, Charge, LedgerReply, NewLogLines, Operation, Window};
 
     use crate::commit::tests::{Memory, NOW, Seen, book_id, reserve, run, used};
     use crate::commit::{CasStore, Swap};
@@ -275,7 +277,12 @@ mod tests {
     #[test]
     fn settlement_without_another_commit_is_applied_after_its_delay() {
         let (queue, host, book_id) = (CommitQueue::default(), Host::default(), book_id());
-        let nothing = Operation::AddUsage { id: 0, bounds: None, rows: Vec::new() };
+        let nothing = Operation::AddUsage {
+            id: 0,
+            bounds: None,
+            rows: Vec::new(),
+            log: NewLogLines::default(),
+        };
         assert!(run(queue.apply(&host, &book_id, &nothing)).is_ok());
         assert_eq!(host.slept.get(), MAX_DEFERRAL);
         assert!(queue.waiting.borrow().is_empty());

@@ -13,7 +13,7 @@ use futures_util::stream::unfold;
 use gateway::host::PeerIp;
 use gateway::host::body::Body;
 use gateway::host::error::HostError;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use http_body::Body as _;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request, Response, Scheme, Trailers};
@@ -42,6 +42,12 @@ pub(crate) fn to_core_request(
     let path = request.get_path_with_query().unwrap_or_else(|| "/".to_owned());
     let uri = Uri::try_from(path).map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
     let mut headers = HeaderMap::try_from(request.get_headers())?;
+    // Hosts keep the header apart, and pages of the same origin are recognized by it.
+    if let Some(authority) = request.get_authority()
+        && let Ok(host) = HeaderValue::from_str(&authority)
+    {
+        headers.entry(HOST).or_insert(host);
+    }
     let peer = peer(&mut headers);
     let (body, unread) = request_body(Incoming::new(request, &headers));
     let mut received = http::Request::new(body);

@@ -15,6 +15,7 @@ use crate::storage;
 const BUNDLED: &str = include_str!(concat!(env!("OUT_DIR"), "/gateway.json"));
 
 impl Settings for SpinHost {
+    const EDGE: &'static str = "spin";
     const CHOOSES_STORAGE: bool = true;
 
     async fn document(&self) -> Result<Cow<'static, str>, HostError> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use civil_time::Timestamp;
 use gateway::host::body::Body;
 use gateway::host::error::HostError;
-use gateway::host::{Clock, HttpClient, Tasks};
+use gateway::host::{Clock, HttpClient, Tasks, warning_line};
 use gateway::record::Record;
 use spin_sdk::wasip3;
 
@@ -52,15 +52,18 @@ impl Tasks for SpinHost {
     }
 
     fn record(&self, record: &Record) {
-        let Ok(mut line) = serde_json::to_vec(record) else { return };
-        line.push(b'\n');
-        // One write for each line, since instances share a log. A failure to log must not fail the
-        // request.
-        let _ = std::io::stdout().lock().write_all(&line);
+        if let Ok(line) = serde_json::to_string(record) {
+            self.inform(&line);
+        }
     }
 
     fn warn(&self, line: &str) {
-        // A host's error may have several lines.
-        eprintln!("{}", line.replace(['\r', '\n'], " "));
+        eprintln!("{}", warning_line(self.now(), line));
+    }
+
+    fn inform(&self, event: &str) {
+        // One write for each line, since instances share a log. A failure to log must not fail the
+        // request.
+        let _ = std::io::stdout().lock().write_all(format!("{event}\n").as_bytes());
     }
 }

@@ -32,6 +32,7 @@ COUNTERS = {
     "serin_upstream_calls_total": {*TARGET, "result"},
     "serin_cache_total": {"route", "result"},
     "serin_guard_total": {"guard", "phase", "result", "label", "consumer"},
+    "serin_ledger_unavailable_total": {"route"},
 }
 HISTOGRAMS = {"serin_request_duration_seconds": {*TARGET}, "serin_time_to_first_token_seconds": {*TARGET}}
 GAUGES = {"serin_build_info": {"version"}, "serin_config_version": {"state"}}

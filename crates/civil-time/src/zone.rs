@@ -83,7 +83,11 @@ impl Zone {
     /// skipped, a day begins at the first second of its date. If midnight occurs twice, the first one counts, so
     /// that days never overlap.
     pub fn day(self, now: Timestamp) -> TimeRange {
-        let day = self.day_number(now);
+        self.date(self.day_number(now))
+    }
+
+    /// The calendar day of a number since 1970-01-01, as [`crate::rfc3339::parse_date`] returns it.
+    pub fn date(self, day: i64) -> TimeRange {
         TimeRange::new(self.rule.midnight(day), self.rule.midnight(day + 1))
     }
 

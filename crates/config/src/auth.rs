@@ -36,6 +36,10 @@ pub struct Issuer {
     pub issuer: String,
     /// `aud` must contain one of these. Empty if `aud` is not checked.
     pub audiences: Vec<String>,
+    /// The required `typ` of a token's header.
+    pub token_type: Option<String>,
+    /// The longest time until a token's `exp`.
+    pub max_lifetime: Option<Duration>,
     /// Keys that verify the issuer's signatures.
     pub keys: IssuerKeys,
     /// The path of the claim that names the consumer.
@@ -99,6 +103,21 @@ pub struct Operator {
     pub token: KeyDigest,
     /// The operator's rights.
     pub role: Role,
+}
+
+/// `[admin] session`: how long a sign-in to the console lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionTimes {
+    /// The time without a call after which it ends.
+    pub idle: Duration,
+    /// The time after which it ends in any case.
+    pub total: Duration,
+}
+
+impl Default for SessionTimes {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(30 * 60), total: Duration::from_secs(12 * 60 * 60) }
+    }
 }
 
 /// An operator's rights; each role includes those before it.

@@ -26,14 +26,19 @@ mod permission;
 mod price;
 mod problem;
 mod provider;
+mod provider_kind;
 mod raw;
+mod rollout;
 mod route;
 mod server;
 mod storage;
 #[cfg(all(test, feature = "author"))]
 mod tests;
 
-pub use auth::{Auth, Issuer, IssuerKeys, KeySource, Operator, Role, TokenGroups, UnknownSubjects};
+pub use self::rollout::{Metric, RolloutRules};
+pub use auth::{
+    Auth, Issuer, IssuerKeys, KeySource, Operator, Role, SessionTimes, TokenGroups, UnknownSubjects,
+};
 pub use cache::{Cache, CacheScope};
 pub use consumer::{Consumer, Group};
 pub use guard::{
@@ -45,18 +50,21 @@ pub use ip_access::{CidrBlock, IpAccessList, to_canonical};
 pub use limit::{By, Limit, Measure, OnError, Period, Quota, ValuePattern};
 pub use model::Config;
 pub use model_index::{ModelIndex, ModelPattern};
-pub use observe::{Observe, Otlp};
+pub use observe::{Observe, Otlp, RequestLog};
 pub use parse::{MIN_TOKEN_BYTES, expected_id_format};
 pub use permission::{Parameter, ParameterRule, Permissions};
 pub use price::{ModelPrice, Price, PriceTier, Prices};
 pub use problem::{Problem, Problems, Warning};
-pub use provider::{Authentication, Paths, Provider};
+pub use provider::{Authentication, ChatExtensions, Paths, Provider};
+pub use provider_kind::{KindSummary, provider_kinds};
 pub use route::{
-    Balance, FallbackOn, Health, Hedge, Retries, Route, Sticky, Target, Targets, Timeouts,
-    WeightedTarget,
+    Balance, FallbackOn, Health, Hedge, LossPolicy, Retries, Route, Sticky, Target, Targets,
+    Timeouts, WeightedTarget,
 };
 pub use server::{Origins, Server};
 pub use storage::{RedisServer, Storage};
+
+use std::time::Duration;
 
 use parse::MissingSecrets;
 use secret::Secret;
@@ -81,6 +89,11 @@ pub fn secret_names(document: &str) -> Vec<String> {
         }
     }
     names
+}
+
+/// Parses a duration as documents write it: a whole number and `ms`, `s`, `m`, or `h`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    raw::Span(text.to_owned()).duration()
 }
 
 /// Finds a secret by its name in a document.

@@ -2,12 +2,13 @@
 //!
 //! References are indices into its own lists, weights have a sum above zero, secrets are resolved.
 
-use super::auth::{Auth, Operator};
+use super::auth::{Auth, Operator, SessionTimes};
 use super::cache::Cache;
 use super::consumer::{Consumer, Group};
 use super::guard::Guard;
 use super::history::History;
 use super::index::{ConsumerIndex, ProviderIndex, RouteIndex};
+use super::ip_access::IpAccessList;
 use super::limit::Limit;
 use super::model_index::ModelIndex;
 use super::observe::Observe;
@@ -41,6 +42,10 @@ pub struct Config {
     pub prices: Prices,
     /// Operators of the admin API besides the owner of `ADMIN_TOKEN`.
     pub operators: Vec<Operator>,
+    /// How long a sign-in to the console lasts.
+    pub sessions: SessionTimes,
+    /// IP access to the admin API.
+    pub admin_ip_access: IpAccessList,
     /// Checks of requests and answers, in the order of the document.
     pub guards: Vec<Guard>,
     /// The response cache. `None` if off.
@@ -61,6 +66,11 @@ impl Config {
     /// The provider at an index of this configuration.
     pub fn provider(&self, index: ProviderIndex) -> &Provider {
         &self.providers[index.0]
+    }
+
+    /// The providers with their indexes.
+    pub fn providers_with_index(&self) -> impl Iterator<Item = (ProviderIndex, &Provider)> {
+        self.providers.iter().enumerate().map(|(position, it)| (ProviderIndex(position), it))
     }
 
     /// The route at an index of this configuration.

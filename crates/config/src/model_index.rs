@@ -15,6 +15,17 @@ pub enum ModelPattern {
     Regex(Regex),
 }
 
+impl ModelPattern {
+    /// Whether a model's name matches.
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Exact(exact) => name == exact,
+            Self::Prefix(prefix) => name.starts_with(prefix.as_str()),
+            Self::Regex(regex) => regex.is_match(name),
+        }
+    }
+}
+
 /// Finds the route of a model: exact name, else longest prefix, else first regular expression.
 #[derive(Debug, Default)]
 pub struct ModelIndex {

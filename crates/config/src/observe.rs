@@ -1,5 +1,7 @@
 //! `[observe]` as parsed: metrics, traces, and logged content.
 
+use std::time::Duration;
+
 use http::HeaderName;
 use secret::Secret;
 
@@ -14,6 +16,25 @@ pub struct Observe {
     pub otlp: Option<Otlp>,
     /// The routes whose prompts and answers are logged, with the most characters of each text.
     pub content: Vec<(RouteIndex, usize)>,
+    /// The request log.
+    pub requests: RequestLog,
+}
+
+/// `[observe.requests]`: the request log of the admin API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLog {
+    /// The time for which a request is kept. Zero if there is no log.
+    pub keep: Duration,
+    /// The most requests of one hour.
+    pub max: usize,
+    /// The share of good requests that are kept, in thousandths.
+    pub sample: u16,
+}
+
+impl Default for RequestLog {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(24 * 60 * 60), max: 2_000, sample: 1_000 }
+    }
 }
 
 /// `[observe.otlp]`
@@ -35,7 +56,8 @@ pub struct Otlp {
 
 impl Default for Observe {
     fn default() -> Self {
-        Self { max_consumers: 100, otlp: None, content: Vec::new() }
+        let requests = RequestLog::default();
+        Self { max_consumers: 100, otlp: None, content: Vec::new(), requests }
     }
 }
 

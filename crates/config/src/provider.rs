@@ -1,13 +1,16 @@
 //! Providers as parsed, and the table of built-in kinds: base URL, authentication, and endpoints.
 //!
-//! All kinds use OpenAI's formats at these paths, so no body is translated here. Hosts and paths follow
-//! Higress's table, and the providers' own documentation where it differs.
+//! Hosts and paths follow Higress's table, and the providers' own documentation where it differs.
 
 use std::borrow::Cow;
 
 use http::{HeaderName, Uri};
 use openai::{Endpoint, OutputField};
+use protocol::model::Protocol;
+use protocol::request::{EndUserField, ReasoningField};
 use secret::Secret;
+
+use super::permission::Parameter;
 
 /// `[[providers]]`
 #[derive(Debug)]
@@ -24,18 +27,52 @@ pub struct Provider {
     pub keys: Vec<Secret>,
     /// Whether the document names keys and none of them is set: the provider cannot be called.
     pub lacks_keys: bool,
+    /// The protocols in which it takes a chat, the preferred one first. Never empty.
+    pub protocols: Vec<Protocol>,
+    /// Name under which its seals are wrapped for callers of other protocols.
+    pub seal_maker: String,
+    /// Fields of Chat beyond those of all providers.
+    pub chat_extensions: ChatExtensions,
     /// The endpoints that it offers.
     pub paths: Paths,
     /// Whether it accepts `stream_options.include_usage`.
     pub stream_usage: bool,
     /// The field that bounds the tokens of a chat's answer.
     pub output_field: OutputField,
+    /// Parameters that no caller may send to it.
+    pub forbidden: Vec<Parameter>,
 }
 
 impl Provider {
-    /// The URL of an endpoint for a model. `None` if the provider does not offer the endpoint.
-    pub fn url(&self, endpoint: Endpoint, model: &str) -> Option<Uri> {
-        let path = self.paths.path(endpoint)?;
+    /// The protocol of a call: the caller's own if the provider takes it, else the provider's first.
+    pub fn protocol_for(&self, endpoint: Endpoint, caller: Protocol) -> Protocol {
+        match endpoint {
+            Endpoint::ChatCompletions if self.protocols.contains(&caller) => caller,
+            Endpoint::ChatCompletions => self.protocols[0],
+            // These endpoints have one form only.
+            Endpoint::Completions | Endpoint::Embeddings => Protocol::Chat,
+        }
+    }
+
+    /// The URL of an endpoint in a protocol, for a model. `None` if the provider does not offer it.
+    pub fn url(&self, endpoint: Endpoint, protocol: Protocol, model: &str) -> Option<Uri> {
+        self.expand(self.paths.path(endpoint, protocol)?, model).try_into().ok()
+    }
+
+    /// The URL that counts the tokens of a request in a protocol. `None` if there is none.
+    pub fn count_url(&self, protocol: Protocol, model: &str) -> Option<Uri> {
+        let end = match protocol {
+            Protocol::Chat => return None,
+            Protocol::Responses => "/input_tokens",
+            Protocol::Messages => "/count_tokens",
+        };
+        let path = self.paths.path(Endpoint::ChatCompletions, protocol)?;
+        let at = path.find('?').unwrap_or(path.len());
+        self.expand(&[&path[..at], end, &path[at..]].concat(), model).try_into().ok()
+    }
+
+    /// The base URL with a path for a model.
+    fn expand(&self, path: &str, model: &str) -> String {
         let mut url = String::with_capacity(self.base_url.len() + path.len() + model.len());
         url.push_str(&self.base_url);
         match path.split_once("{model}") {
@@ -46,8 +83,19 @@ impl Provider {
                 url.push_str(after);
             }
         }
-        url.try_into().ok()
+        url
     }
+}
+
+/// Fields of Chat that only some providers have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChatExtensions {
+    /// Field for the thoughts of earlier turns.
+    pub reasoning: ReasoningField,
+    /// Field for the end user.
+    pub end_user: EndUserField,
+    /// Whether tools may take free text.
+    pub custom_tools: bool,
 }
 
 /// Presentation of a key to a provider.
@@ -64,6 +112,10 @@ pub enum Authentication {
 pub struct Paths {
     /// Chat completions.
     pub chat: Option<Cow<'static, str>>,
+    /// OpenAI's Responses.
+    pub responses: Option<Cow<'static, str>>,
+    /// Anthropic's Messages.
+    pub messages: Option<Cow<'static, str>>,
     /// Completions of a prompt.
     pub completions: Option<Cow<'static, str>>,
     /// Embeddings.
@@ -71,196 +123,14 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// The path of an endpoint. `None` if the provider does not offer it.
-    pub fn path(&self, endpoint: Endpoint) -> Option<&str> {
-        match endpoint {
-            Endpoint::ChatCompletions => self.chat.as_deref(),
-            Endpoint::Completions => self.completions.as_deref(),
-            Endpoint::Embeddings => self.embeddings.as_deref(),
-        }
-    }
-}
-
-/// A kind of provider: one row of the table.
-#[derive(Debug)]
-pub(super) struct ProviderKind {
-    /// The value of `kind`. An `id` of this value implies the kind.
-    pub(super) name: &'static str,
-    /// The base URL; `{account}` stands for the account. `None` if the configuration must set it.
-    pub(super) base_url: Option<&'static str>,
-    /// The header that takes the key; `None` is a bearer token in `Authorization`.
-    pub(super) header: Option<&'static str>,
-    /// Whether it accepts calls without a key.
-    pub(super) keyless: bool,
-    /// Whether it accepts `stream_options.include_usage`.
-    pub(super) stream_usage: bool,
-    /// The field that bounds the tokens of a chat's answer.
-    pub(super) output_field: OutputField,
-    paths: EndpointPaths,
-    /// The paths of calls with an `api_version`, which replaces `{api_version}`.
-    versioned_paths: Option<EndpointPaths>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct EndpointPaths {
-    chat: &'static str,
-    completions: Option<&'static str>,
-    embeddings: Option<&'static str>,
-}
-
-const CHAT: EndpointPaths =
-    EndpointPaths { chat: "/chat/completions", completions: None, embeddings: None };
-const CHAT_AND_COMPLETIONS: EndpointPaths =
-    EndpointPaths { completions: Some("/completions"), ..CHAT };
-const CHAT_AND_EMBEDDINGS: EndpointPaths =
-    EndpointPaths { embeddings: Some("/embeddings"), ..CHAT };
-const ALL_ENDPOINTS: EndpointPaths =
-    EndpointPaths { embeddings: Some("/embeddings"), ..CHAT_AND_COMPLETIONS };
-
-/// Defaults of a row: a required bearer token, and usage in streams on request.
-const DEFAULTS: ProviderKind = ProviderKind {
-    name: "",
-    base_url: None,
-    header: None,
-    keyless: false,
-    stream_usage: true,
-    output_field: OutputField::MaxTokens,
-    paths: CHAT,
-    versioned_paths: None,
-};
-
-const fn provider_kind(
-    name: &'static str,
-    base_url: &'static str,
-    offers: EndpointPaths,
-) -> ProviderKind {
-    ProviderKind { name, base_url: Some(base_url), paths: offers, ..DEFAULTS }
-}
-
-/// Every built-in kind.
-static PROVIDER_KINDS: [ProviderKind; 27] = [
-    ProviderKind {
-        output_field: OutputField::MaxCompletionTokens,
-        ..provider_kind("openai", "https://api.openai.com/v1", ALL_ENDPOINTS)
-    },
-    // The base URL is the resource (https://NAME.openai.azure.com), since the paths of both forms begin there.
-    ProviderKind {
-        name: "azure",
-        output_field: OutputField::MaxCompletionTokens,
-        header: Some("api-key"),
-        paths: EndpointPaths {
-            chat: "/openai/v1/chat/completions",
-            completions: Some("/openai/v1/completions"),
-            embeddings: Some("/openai/v1/embeddings"),
-        },
-        versioned_paths: Some(EndpointPaths {
-            chat: "/openai/deployments/{model}/chat/completions?api-version={api_version}",
-            completions: Some("/openai/deployments/{model}/completions?api-version={api_version}"),
-            embeddings: Some("/openai/deployments/{model}/embeddings?api-version={api_version}"),
-        }),
-        ..DEFAULTS
-    },
-    provider_kind("deepseek", "https://api.deepseek.com/v1", CHAT),
-    provider_kind("qwen", "https://dashscope.aliyuncs.com/compatible-mode/v1", ALL_ENDPOINTS),
-    provider_kind("zhipuai", "https://open.bigmodel.cn/api/paas/v4", CHAT_AND_EMBEDDINGS),
-    provider_kind("moonshot", "https://api.moonshot.cn/v1", CHAT),
-    provider_kind("doubao", "https://ark.cn-beijing.volces.com/api/v3", CHAT_AND_EMBEDDINGS),
-    provider_kind("baidu", "https://qianfan.baidubce.com/v2", CHAT_AND_EMBEDDINGS),
-    provider_kind("hunyuan", "https://api.hunyuan.cloud.tencent.com/v1", CHAT_AND_EMBEDDINGS),
-    provider_kind(
-        "minimax",
-        "https://api.minimax.chat/v1",
-        EndpointPaths { chat: "/text/chatcompletion_v2", ..CHAT },
-    ),
-    provider_kind("stepfun", "https://api.stepfun.com/v1", CHAT),
-    provider_kind("baichuan", "https://api.baichuan-ai.com/v1", CHAT_AND_EMBEDDINGS),
-    provider_kind("yi", "https://api.lingyiwanwu.com/v1", CHAT),
-    // Its key is "APIKey:APISecret", presented unchanged.
-    provider_kind("spark", "https://spark-api-open.xf-yun.com/v1", CHAT),
-    provider_kind("groq", "https://api.groq.com/openai/v1", CHAT),
-    // Answered 400 "Argument not supported: stream_options" (cline/cline#2764).
-    ProviderKind {
-        stream_usage: false,
-        ..provider_kind("grok", "https://api.x.ai/v1", CHAT_AND_COMPLETIONS)
-    },
-    // Answers 422 to `stream_options.include_usage` and reports usage unasked
-    // (yetone/avante.nvim#2347, dnakov/anon-kode#53).
-    ProviderKind {
-        stream_usage: false,
-        ..provider_kind("mistral", "https://api.mistral.ai/v1", CHAT_AND_EMBEDDINGS)
-    },
-    provider_kind("together-ai", "https://api.together.xyz/v1", ALL_ENDPOINTS),
-    provider_kind("fireworks", "https://api.fireworks.ai/inference/v1", ALL_ENDPOINTS),
-    provider_kind("openrouter", "https://openrouter.ai/api/v1", ALL_ENDPOINTS),
-    // Its compatibility API rejects `stream_options`
-    // (strandsagents.com/docs/user-guide/concepts/model-providers/cohere).
-    ProviderKind {
-        stream_usage: false,
-        ..provider_kind("cohere", "https://api.cohere.ai/compatibility/v1", CHAT_AND_EMBEDDINGS)
-    },
-    provider_kind(
-        "gemini",
-        "https://generativelanguage.googleapis.com/v1beta/openai",
-        CHAT_AND_EMBEDDINGS,
-    ),
-    provider_kind(
-        "cloudflare",
-        "https://api.cloudflare.com/client/v4/accounts/{account}/ai/v1",
-        CHAT_AND_EMBEDDINGS,
-    ),
-    // This host replaces models.inference.ai.azure.com, which took the bare token. It takes a bearer token
-    // (docs.github.com/rest/models/inference).
-    provider_kind("github", "https://models.github.ai/inference", CHAT_AND_EMBEDDINGS),
-    ProviderKind {
-        keyless: true,
-        ..provider_kind("ollama", "http://127.0.0.1:11434/v1", ALL_ENDPOINTS)
-    },
-    ProviderKind { name: "vllm", keyless: true, paths: ALL_ENDPOINTS, ..DEFAULTS },
-    ProviderKind { name: "openai-compatible", keyless: true, paths: ALL_ENDPOINTS, ..DEFAULTS },
-];
-
-impl ProviderKind {
-    /// Finds a kind by its name.
-    pub(super) fn lookup(name: &str) -> Option<&'static Self> {
-        PROVIDER_KINDS.iter().find(|kind| kind.name == name)
-    }
-
-    /// The names of all kinds.
-    pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
-        PROVIDER_KINDS.iter().map(|kind| kind.name)
-    }
-
-    /// Whether its base URL contains an account.
-    pub(super) fn has_account(&self) -> bool {
-        self.base_url.is_some_and(|url| url.contains("{account}"))
-    }
-
-    /// Whether it accepts an `api_version`.
-    pub(super) fn has_versions(&self) -> bool {
-        self.versioned_paths.is_some()
-    }
-
-    /// Presentation of a key.
-    pub(super) fn authentication(&self) -> Authentication {
-        self.header.map_or(Authentication::Bearer, |name| {
-            Authentication::Header(HeaderName::from_static(name))
-        })
-    }
-
-    /// Its endpoints, with or without an `api_version`.
-    pub(super) fn paths(&self, api_version: Option<&str>) -> Paths {
-        let (offer, version) = match (self.versioned_paths, api_version) {
-            (Some(offer), Some(version)) => (offer, version),
-            _ => (self.paths, ""),
-        };
-        let path = |template: &'static str| match template.split_once("{api_version}") {
-            None => Cow::Borrowed(template),
-            Some((before, after)) => Cow::Owned([before, version, after].concat()),
-        };
-        Paths {
-            chat: Some(path(offer.chat)),
-            completions: offer.completions.map(path),
-            embeddings: offer.embeddings.map(path),
+    /// The path of an endpoint in a protocol. `None` if the provider does not offer it.
+    pub fn path(&self, endpoint: Endpoint, protocol: Protocol) -> Option<&str> {
+        match (endpoint, protocol) {
+            (Endpoint::ChatCompletions, Protocol::Chat) => self.chat.as_deref(),
+            (Endpoint::ChatCompletions, Protocol::Responses) => self.responses.as_deref(),
+            (Endpoint::ChatCompletions, Protocol::Messages) => self.messages.as_deref(),
+            (Endpoint::Completions, _) => self.completions.as_deref(),
+            (Endpoint::Embeddings, _) => self.embeddings.as_deref(),
         }
     }
 }

@@ -4,9 +4,11 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use http::HeaderName;
+use protocol::request::{Options, SamplingPolicy, UnknownPolicy};
 
 use super::index::ProviderIndex;
 use super::model_index::ModelPattern;
+use super::rollout::RolloutRules;
 
 /// `[[routes]]`
 #[derive(Debug)]
@@ -31,10 +33,34 @@ pub struct Route {
     pub health: Health,
     /// Bounds on waiting.
     pub timeouts: Timeouts,
+    /// Losses of a translation.
+    pub translation: LossPolicy,
+    /// Names for `GET /v1/models` besides the exact ones.
+    pub listed: Vec<String>,
     /// Hedging of slow targets. `None` if off.
     pub hedge: Option<Hedge>,
     /// Whether a fallback continues an interrupted stream of plain text.
     pub continues_streams: bool,
+    /// Time over which a target that returns or is new gets its share. `None`: at once.
+    pub warm_up: Option<Duration>,
+    /// Rollout of the last target. `None` if its share is fixed.
+    pub rollout: Option<RolloutRules>,
+}
+
+/// Losses that a translation into a target's protocol may have.
+#[derive(Debug, Default)]
+pub struct LossPolicy {
+    pub(super) lossy: Vec<String>,
+    pub(super) unknown: UnknownPolicy,
+    pub(super) sampling: SamplingPolicy,
+}
+
+impl LossPolicy {
+    /// The options of a translation.
+    pub fn options(&self) -> Options<'_> {
+        let Self { lossy, unknown, sampling } = self;
+        Options { lossy, unknown: *unknown, sampling: *sampling, ..Options::default() }
+    }
 }
 
 /// Hedging: a fallback is called concurrently with a target that is slow.

@@ -12,6 +12,9 @@ pub struct Server {
     pub client_ip_header: Option<HeaderName>,
     /// Origins whose pages may call from a browser (CORS).
     pub origins: Origins,
+    /// Whether a new instance waits for the store before it serves requests: until then it does not know
+    /// which version is in force.
+    pub waits_for_store: bool,
 }
 
 /// Origins whose pages may call from a browser (CORS).

@@ -126,6 +126,10 @@ impl Tasks for ImmediateHost {
     fn warn(&self, line: &str) {
         black_box(line);
     }
+
+    fn inform(&self, event: &str) {
+        black_box(event);
+    }
 }
 
 impl Settings for ImmediateHost {
@@ -202,6 +206,7 @@ fn cache_key(bencher: Bencher<'_, '_>, bytes: usize) {
         endpoint: openai::Endpoint::ChatCompletions,
         target: "openai/gpt-4o",
         guards: b"",
+        original: None,
     };
     bencher.counter(divan::counter::BytesCount::new(bytes)).bench_local(|| {
         let request = CanonicalRequest::parse(black_box(&body)).expect("the body is right");

@@ -2,24 +2,29 @@
 
 use std::rc::Rc;
 
+use civil_time::Timestamp;
 use config::Config;
 use ledger::CardinalityLimits;
 
 use crate::auth::authenticate::Authenticator;
 use crate::auth::jwt::JwtAuthenticator;
 use crate::auth::keys::KeyCache;
+use crate::auth::session::SessionCache;
 use crate::cache::lookup::ResponseCache;
 use crate::cache::single_flight::SingleFlight;
 use crate::config_loader::GatewaySecrets;
+use crate::guards::call_load::CallLoad;
 use crate::guards::pipeline::GuardServices;
 use crate::guards::word_lists::WordLists;
 use crate::history::load::ConversationStore;
 use crate::host::recent_writes::RecentWrites;
 use crate::limits::local_state::LimiterState;
 use crate::request::body_budget::BodyBudget;
+use crate::rollouts::Rollouts;
 use crate::telemetry::otlp::exporter::OtlpExporter;
 use crate::telemetry::record_sinks::RecordSinks;
 use crate::telemetry::usage::aggregator::UsageAggregator;
+use crate::telemetry::usage::details::CoolingDown;
 use crate::upstream::state::Upstreams;
 
 /// A gateway with its configuration and its state between requests. A host keeps one per isolate.
@@ -34,32 +39,40 @@ pub struct Gateway {
     usage_aggregator: Rc<UsageAggregator>,
     otlp_exporter: Rc<OtlpExporter>,
     word_lists: Rc<WordLists>,
+    call_load: Rc<CallLoad>,
     recent_writes: Rc<RecentWrites>,
     single_flight: Rc<SingleFlight>,
     body_budget: Rc<BodyBudget>,
+    rollouts: Rc<Rollouts>,
+    session_cache: Rc<SessionCache>,
 }
 
 impl Gateway {
     /// Opens a gateway with a configuration and nothing in its caches.
     pub fn new(config: Config, secrets: GatewaySecrets) -> Rc<Self> {
+        let rollouts: Rc<Rollouts> = Rc::default();
+        let aggregator = UsageAggregator::new(cardinality_limits(&config), Rc::clone(&rollouts));
         Rc::new(Self {
             jwt_authenticator: JwtAuthenticator::new(&config),
             upstreams: Rc::new(Upstreams::new(&config)),
-            usage_aggregator: Rc::new(UsageAggregator::new(cardinality_limits(&config))),
+            usage_aggregator: Rc::new(aggregator),
+            rollouts,
             config: Rc::new(config),
             secrets,
             key_cache: KeyCache::default(),
             limiter_state: Rc::default(),
             otlp_exporter: Rc::default(),
             word_lists: Rc::default(),
+            call_load: Rc::default(),
             recent_writes: Rc::default(),
             single_flight: Rc::default(),
             body_budget: Rc::default(),
+            session_cache: Rc::default(),
         })
     }
 
     /// Opens a gateway with another configuration and keeps the state of this one: health of
-    /// providers, budgets, and usage totals. Cached keys and tokens are dropped, because they name
+    /// providers, budgets, rollouts, and usage totals. Cached keys and tokens are dropped, because they name
     /// the old configuration's routes.
     pub(crate) fn with_config(&self, config: Config, secrets: GatewaySecrets) -> Rc<Self> {
         self.usage_aggregator.set_cardinality(cardinality_limits(&config));
@@ -73,9 +86,12 @@ impl Gateway {
             usage_aggregator: Rc::clone(&self.usage_aggregator),
             otlp_exporter: Rc::clone(&self.otlp_exporter),
             word_lists: Rc::clone(&self.word_lists),
+            call_load: Rc::clone(&self.call_load),
             recent_writes: Rc::clone(&self.recent_writes),
             single_flight: Rc::clone(&self.single_flight),
             body_budget: Rc::clone(&self.body_budget),
+            rollouts: Rc::clone(&self.rollouts),
+            session_cache: Rc::clone(&self.session_cache),
         })
     }
 
@@ -94,6 +110,11 @@ impl Gateway {
         &self.key_cache
     }
 
+    /// Revoked sessions of operators.
+    pub(crate) fn session_cache(&self) -> &SessionCache {
+        &self.session_cache
+    }
+
     /// Recent writes to the store.
     pub(crate) fn recent_writes(&self) -> &Rc<RecentWrites> {
         &self.recent_writes
@@ -102,7 +123,17 @@ impl Gateway {
     /// Receivers of finished records.
     pub(crate) fn record_sinks(&self) -> RecordSinks {
         let (usage, exporter) = (Rc::clone(&self.usage_aggregator), Rc::clone(&self.otlp_exporter));
-        RecordSinks::new(Rc::clone(&self.config), usage, exporter)
+        RecordSinks::new(Rc::clone(&self.config), usage, exporter, Rc::clone(&self.rollouts))
+    }
+
+    /// Reports the targets and keys that cool down here, with the usage totals.
+    pub(crate) fn report_health(&self, now: Timestamp) {
+        self.usage_aggregator.record_health(now, || self.cooling_down(now));
+    }
+
+    /// Targets and keys that cool down in this isolate.
+    pub(crate) fn cooling_down(&self, now: Timestamp) -> Vec<CoolingDown> {
+        self.upstreams.cooling_down(&self.config, now)
     }
 
     pub(crate) fn authenticator(&self) -> Authenticator<'_> {
@@ -131,6 +162,7 @@ impl Gateway {
             config: &self.config,
             upstreams: &self.upstreams,
             word_lists: &self.word_lists,
+            call_load: &self.call_load,
         }
     }
 
@@ -142,6 +174,11 @@ impl Gateway {
     /// State of the upstreams.
     pub(crate) fn upstreams(&self) -> &Rc<Upstreams> {
         &self.upstreams
+    }
+
+    /// Rollouts as this isolate knows them.
+    pub(crate) fn rollouts(&self) -> &Rc<Rollouts> {
+        &self.rollouts
     }
 
     /// Bytes of request bodies in flight.

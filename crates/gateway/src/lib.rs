@@ -14,8 +14,10 @@ pub mod host;
 pub(crate) mod error;
 pub(crate) mod request;
 
-pub(crate) mod auth;
-pub(crate) mod routing;
+pub(crate) mod audit_entry;
+mod auth;
+pub(crate) mod rollouts;
+mod routing;
 
 pub(crate) mod limits;
 pub(crate) mod telemetry;
@@ -31,7 +33,10 @@ pub(crate) mod response;
 
 pub mod config_loader;
 pub mod gateway;
+
+mod count_tokens;
 mod pipeline;
+mod stored_response;
 
 pub mod live_config;
 

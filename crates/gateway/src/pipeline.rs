@@ -3,9 +3,14 @@
 use std::rc::Rc;
 
 use http::request::Parts;
+use openai::token_estimate;
+use protocol::AnswerContext;
+use protocol::model::Protocol;
 
 use crate::auth::access;
+use crate::auth::caller::ActingConsumer;
 use crate::cache::lookup::{self, CacheLookup, CacheRequest};
+use crate::count_tokens;
 use crate::error::{Error, Refusal};
 use crate::gateway::Gateway;
 use crate::guards::pipeline::GuardPipeline;
@@ -14,20 +19,28 @@ use crate::host::Host;
 use crate::host::body::Body;
 use crate::limits::admission::{self, Admitted};
 use crate::limits::matching::LimitSubject;
+use crate::record::SkipReason;
 use crate::request::client_ip;
-use crate::request::cors::Cors;
-use crate::request::endpoint::{ApiEndpoint, GatewayEndpoint};
+use crate::request::cors::{self, Cors};
+use crate::request::endpoint::{self, ApiEndpoint, GatewayEndpoint};
+use crate::request::headers::client_product;
 use crate::request::parse::ParsedRequest;
 use crate::request::read_body::{self, BodyBounds};
 use crate::request::request_id;
 use crate::response::recorder::Retention;
 use crate::response::{self, Reply, ServedAnswer, models};
-use crate::routing::plan::{MatchedRoute, TargetPlan};
+use crate::routing::matched_route::MatchedRoute;
+use crate::routing::plan::TargetPlan;
+use crate::stored_response;
 use crate::telemetry::otlp::TraceContext;
+use crate::telemetry::record_sinks::RecordSinks;
+use crate::telemetry::record_tap::RecordTap;
 use crate::telemetry::request_scope::RequestScope;
 use crate::telemetry::transcript::Transcript;
+use crate::upstream::answer_form::base_context;
 use crate::upstream::caller_upstreams::CallerUpstreams;
 use crate::upstream::dispatch::Dispatcher;
+use crate::upstream::response_tag::{ResponseTagger, continued_response};
 
 impl Gateway {
     /// The request's trace context; `None` if no traces are exported.
@@ -44,15 +57,29 @@ impl Gateway {
         request: http::Request<Body>,
     ) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
-        let cors = Cors::from_headers(&self.shared_config().server.origins, &parts.headers);
-        if let Some(answer) = cors.as_ref().and_then(|cors| cors.preflight_response(&parts)) {
-            return answer;
-        }
-        let mut response = self.handle_api(host, parts, body).await;
+        let origins = &self.shared_config().server.origins;
+        let cors = Cors::from_headers(origins, &parts.headers);
+        let preflight = cors.as_ref().and_then(|cors| cors.preflight_response(&parts));
+        let mut response = match preflight {
+            Some(answer) => answer,
+            None => self.handle_api(host, parts, body, self.record_sinks()).await,
+        };
+        cors::add_vary(origins, response.headers_mut());
         if let Some(cors) = cors {
             cors.add_headers(response.headers_mut());
         }
         response
+    }
+
+    /// Handles the request of an operator, whose record goes to `tap`.
+    pub(crate) async fn handle_for_operator<P: Host>(
+        self: &Rc<Self>,
+        host: P,
+        request: http::Request<Body>,
+        tap: RecordTap,
+    ) -> http::Response<Body> {
+        let (parts, body) = request.into_parts();
+        self.handle_api(host, parts, body, self.record_sinks().with_tap(tap)).await
     }
 
     async fn handle_api<P: Host>(
@@ -60,6 +87,7 @@ impl Gateway {
         host: P,
         parts: Parts,
         mut body: Body,
+        sinks: RecordSinks,
     ) -> http::Response<Body> {
         let api = match GatewayEndpoint::parse(&parts.method, parts.uri.path()) {
             // Without a record: a load balancer's health check is no caller's request.
@@ -69,14 +97,19 @@ impl Gateway {
             Ok(GatewayEndpoint::Api(api)) => Ok(api),
             Err(refusal) => Err(refusal),
         };
+        let protocol = match &api {
+            Ok(api) => api.protocol(&parts.headers),
+            Err(_) => endpoint::error_protocol(parts.uri.path()),
+        };
         let id = request_id::request_id(&parts.headers, &host);
         let trace = self.start_trace(&host, &parts);
-        let mut scope = RequestScope::open(self.record_sinks(), host.clone(), id, trace);
+        let mut scope = RequestScope::open(sinks, host.clone(), id, trace);
         let result = match api {
             Ok(api) => run(self, api, &parts, &mut body, &mut scope).await,
             Err(refusal) => Err(refusal.into()),
         };
-        let response = response::into_response(result, host.clone(), scope);
+        let response = response::into_response(result, protocol, host.clone(), scope);
+        self.report_health(host.now());
         // Without a wait, unless a refusal left a part of the body unread.
         read_body::drain_body(&host, &parts.headers, &mut body).await;
         response::strip_body_for_head(&parts.method, response)
@@ -100,13 +133,28 @@ pub(crate) async fn run<P: Host>(
     let client_ip = client_ip::client_ip(config, parts);
     access::check_global_ip(config, client_ip)?;
     // Authentication comes before the body is read: anonymous clients must not cause work.
-    let caller = gateway.authenticator().authenticate(host, headers).await?;
+    let protocol = api.protocol(headers);
+    let caller = match parts.extensions.get::<ActingConsumer>() {
+        Some(acting) => acting.caller(config),
+        None => gateway.authenticator().authenticate(host, headers, protocol).await?,
+    };
     scope.authenticated(&caller, api.operation());
+    scope.update(|record| record.client = client_product(headers));
     access::check_caller_ip(&caller, client_ip)?;
-    let endpoint = match &api {
-        ApiEndpoint::Models => return Ok(Reply::Models(models::list(config, &caller))),
-        ApiEndpoint::Model(id) => return Ok(Reply::Models(models::model(config, &caller, id)?)),
-        ApiEndpoint::Inference { endpoint, deployment } => (*endpoint, deployment.as_deref()),
+    let call = match api {
+        ApiEndpoint::Models => {
+            return Ok(Reply::Models(models::list(config, &caller, protocol), protocol));
+        }
+        ApiEndpoint::Model(id) => {
+            return Ok(Reply::Models(models::model(config, &caller, &id, protocol)?, protocol));
+        }
+        ApiEndpoint::CountTokens(protocol) => {
+            return count_tokens::run(gateway, protocol, (parts, body), &caller, scope).await;
+        }
+        ApiEndpoint::StoredResponse(call) => {
+            return stored_response::run(gateway, call, parts, &caller, scope).await;
+        }
+        ApiEndpoint::Inference(call) => call,
     };
 
     // The body is parsed only once; later steps work on ranges of it.
@@ -118,11 +166,13 @@ pub(crate) async fn run<P: Host>(
     };
     let received = read_body::read_json_body(host, headers, body, bounds).await?;
     let size = received.bytes.len();
-    let (endpoint, deployment) = endpoint;
-    let mut request = ParsedRequest::parse(endpoint, deployment, received)?;
-    scope.parsed(request.fields());
+    let mut request = ParsedRequest::parse(&call, headers, received)?;
+    scope.parsed(request.fields(), request.protocol());
     // The route comes next, because permissions name routes.
     let matched = MatchedRoute::lookup(config, &caller, &request.fields().model)?;
+    let owner = caller.authenticated_id().unwrap_or_default();
+    let continued = continued_response(config, matched.route, owner, &request)?;
+    let matched = matched.bound_to(continued.as_ref().map(|stored| stored.provider));
     if host.now() >= scope.began() + matched.route.timeouts.total {
         return Err(Refusal::BodyTimeout { received: size }.into());
     }
@@ -136,6 +186,8 @@ pub(crate) async fn run<P: Host>(
     }
     let (request, conversation) = (request, conversation.map(Box::new));
 
+    // Without a call, unless the isolate is new or was idle.
+    let matched = matched.with_canary(gateway.rollouts().share(host, matched.route).await);
     let upstreams = CallerUpstreams::new(gateway.upstreams(), caller.authenticated_id());
     let now_and_entropy = (host.now(), host.entropy());
     let plan = TargetPlan::select(
@@ -148,10 +200,12 @@ pub(crate) async fn run<P: Host>(
         now_and_entropy,
     )?;
     scope.routed(matched.route, config.models.has_exact(&request.fields().model));
+    // Before the cache: hits at one side alone would make the shares uneven.
+    scope.update(|record| record.rollout = plan.rollout_unit().cloned());
     if let Some(max_chars) = config.observe.logged_content(matched.index) {
         scope.capture(Transcript::new(&request, max_chars));
     }
-    access::check_parameters(&caller, &request)?;
+    access::check_parameters(config, &caller, matched.route, &request)?;
 
     let services = gateway.guard_services();
     let request_id = scope.record().id.clone();
@@ -173,7 +227,8 @@ pub(crate) async fn run<P: Host>(
         CacheLookup::Miss(slot) => (Some(slot), None),
         CacheLookup::Hit(hit) if hit.is_charged() => (None, Some(hit)),
         CacheLookup::Hit(hit) => {
-            return Ok(Reply::Cached(hit, Retention { slot: None, conversation }));
+            let retention = Retention { slot: None, conversation };
+            return Ok(Reply::Cached(hit, retention, caller_context(host, &request)));
         }
     };
 
@@ -187,15 +242,21 @@ pub(crate) async fn run<P: Host>(
         uri: &parts.uri,
     };
     let limits = (&**config, gateway.limiter_state());
+    let labels = admission::labels_if_limited(&plan);
     let (limit, admitted) = admission::admit(limits, subject, &request, plan, host).await;
     scope.limited_by(limit);
     let Admitted { plan, reservation } = admitted?;
+    let dropped = labels.len().saturating_sub(plan.targets().len());
+    labels.into_iter().take(dropped).for_each(|it| scope.passed_over(it, SkipReason::Limit));
     scope.reserved(reservation);
+    // A fallback by a limit is no comparison.
+    scope.update(|record| record.rollout = plan.rollout_unit().cloned());
     if let Some(hit) = charged_hit {
         let first = &plan.targets()[0];
         if hit.target == first.label() {
             scope.priced(first.price);
-            return Ok(Reply::Cached(hit, Retention { slot: None, conversation }));
+            let retention = Retention { slot: None, conversation };
+            return Ok(Reply::Cached(hit, retention, caller_context(host, &request)));
         }
         // A limit selected another target than the hit's.
         scope.looked_up(CacheLookup::Bypass.name());
@@ -219,15 +280,47 @@ pub(crate) async fn run<P: Host>(
         max_output_tokens,
         reads_texts: scope.transcript().is_some()
             || guards.as_ref().is_some_and(|guards| guards.checks_answers()),
+        stores_answer: slot.is_some() || conversation.is_some(),
+        continued: continued.as_ref(),
     };
     let mut answer = dispatcher.dispatch(scope).await?;
     let guards_stream = match &guards {
         Some(guards) => guards.check_answer(&mut answer.answer, &request, scope).await?,
         None => false,
     };
-    let guards = guards.filter(|_| guards_stream).map(|guards| (guards, endpoint));
-    let retention = Retention { slot, conversation };
-    Ok(Reply::Answer(ServedAnswer { answer, timeouts: matched.route.timeouts, guards, retention }))
+    let guards = guards.filter(|_| guards_stream).map(|guards| (guards, call.endpoint));
+    let mut context = caller_context(host, &request);
+    let translation = answer.answer.translation.as_deref();
+    scope.shed(translation.map_or(&[][..], |translation| &translation.shed));
+    if let Some(context) = &mut context {
+        let provider = answer.answer.origin.map(|(provider, _)| config.provider(provider));
+        context.seal_maker = provider.map(|provider| provider.seal_maker.clone());
+        context.tools = translation.map(|it| it.tools.clone()).unwrap_or_default();
+        if !context.tools.is_empty() {
+            // An entry has no place for the caller's names of the tools.
+            slot = None;
+        }
+    }
+    let is_stored = request.original().is_some_and(|original| original.stored.is_stored);
+    let tagger = match (answer.answer.protocol, answer.answer.origin) {
+        (Protocol::Responses, Some((provider, key))) if is_stored => {
+            ResponseTagger::new(config.provider(provider), key, owner).map(Box::new)
+        }
+        _ => None,
+    };
+    let (timeouts, retention) = (matched.route.timeouts, Retention { slot, conversation });
+    Ok(Reply::Answer(ServedAnswer { answer, timeouts, guards, retention, context, tagger }))
+}
+
+/// Facts for the writer of an answer in the caller's protocol; `None` for a caller of Chat.
+fn caller_context(host: &impl Host, request: &ParsedRequest) -> Option<Box<AnswerContext>> {
+    request.original().map(|original| {
+        Box::new(AnswerContext {
+            estimated_input_tokens: token_estimate::estimate_tokens(request.prompt_size()),
+            echo: original.echo(),
+            ..base_context(host)
+        })
+    })
 }
 
 #[cfg(test)]
@@ -242,7 +335,7 @@ mod tests {
     use crate::config_loader::GatewaySecrets;
     use crate::gateway::Gateway;
     use crate::host::body::Body;
-    use crate::request::body_budget::MAX_BODY_BYTES_IN_FLIGHT;
+    use crate::request::body_budget::{BODY_COPIES, MAX_BODY_BYTES_IN_FLIGHT};
     use crate::testing::fake_host::{FakeHost, block_on};
     use crate::testing::pieces::Pieces;
 
@@ -308,7 +401,7 @@ mod tests {
     fn body_beyond_the_budget_of_the_isolate_is_refused() {
         let (gateway, host) = (gateway(), FakeHost::new());
         let mut others = gateway.body_budget().permit();
-        others.grow(MAX_BODY_BYTES_IN_FLIGHT).expect("they are alone");
+        others.grow(MAX_BODY_BYTES_IN_FLIGHT / BODY_COPIES).expect("they are alone");
         let pieces = Pieces { size: 1_000, count: 3, every: Duration::ZERO, ends: true };
         let chat = ("/v1/chat/completions", "APP");
         let (status, code) = send(&gateway, &host, chat, pieces.into_body(&host).0);

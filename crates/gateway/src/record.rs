@@ -3,11 +3,16 @@
 
 use civil_time::Timestamp;
 use config::ModelPrice;
-use openai::Tokens;
-use serde::Serialize;
+use openai::{TokenSource, Tokens};
+use rollout::Side;
+use serde::{Serialize, Serializer};
 
 /// The operation of a request for the list of models.
 pub(crate) const MODELS_OPERATION: &str = "models";
+/// The operation of a request for the count of a prompt's tokens.
+pub(crate) const COUNT_TOKENS_OPERATION: &str = "count_tokens";
+/// The operation of a request about a stored response.
+pub(crate) const STORED_RESPONSE_OPERATION: &str = "stored_response";
 
 /// One request, from its arrival to its last byte: one line of JSON in the host's log.
 #[derive(Debug, Default, Serialize)]
@@ -27,6 +32,15 @@ pub struct Record {
     /// The place of the key, as `[auth] sources` names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_source: Option<String>,
+    /// The id of the issued key, for usage and the request log.
+    #[serde(skip)]
+    pub key_id: Option<String>,
+    /// The request's `user`, for usage.
+    #[serde(skip)]
+    pub user: Option<String>,
+    /// The product that `user-agent` names, for usage.
+    #[serde(skip)]
+    pub client: Option<String>,
     /// The route of the model.
     pub route: Option<String>,
     /// The model that the caller named.
@@ -41,6 +55,12 @@ pub struct Record {
     /// The first target, if it was cooling down and another one was called instead.
     #[serde(rename = "rested")]
     pub cooling_down_target: Option<String>,
+    /// Side of the route's rollout that was drawn for the request.
+    #[serde(rename = "side", skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutUnit>,
+    /// Targets that were passed over, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedTarget>,
     /// Every call to an upstream, in order.
     pub attempts: Vec<Attempt>,
     /// The HTTP status of the response; `None` if the caller hung up before it.
@@ -67,6 +87,15 @@ pub struct Record {
     pub not_replayed: bool,
     /// Whether another target completed a stream that broke off.
     pub continued: bool,
+    /// The caller's protocol, if it is not Chat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<&'static str>,
+    /// Paths of the request that a translation left out without a change of the meaning.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shed: Vec<String>,
+    /// Whether the answer ended at its maximum length.
+    #[serde(skip)]
+    pub is_cut: bool,
     /// Tokens spent.
     pub tokens: Tokens,
     /// Cost by the configuration's prices; `None` if no price is known, which counts as zero.
@@ -83,6 +112,29 @@ pub struct Record {
     pub answer: Option<String>,
 }
 
+/// A target that was passed over without a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SkippedTarget {
+    /// `provider/model`.
+    pub target: String,
+    /// Reason for which it was not called.
+    pub reason: SkipReason,
+}
+
+/// Reason to pass over a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// Its circuit breaker is open, or half-open with its one call taken.
+    CircuitOpen,
+    /// Every key of its provider cools down.
+    KeysCoolDown,
+    /// No key of its provider is set.
+    NoKey,
+    /// A limit leaves only a later target.
+    Limit,
+}
+
 /// A guard's finding in a part of a request or its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GuardRecord {
@@ -96,6 +148,25 @@ pub struct GuardRecord {
     pub label: String,
     /// Risk level.
     pub level: &'static str,
+}
+
+/// Side of a rollout that was drawn for a request. The record shows only the side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutUnit {
+    /// Side of the chosen target.
+    pub side: Side,
+    /// `provider/model` of the chosen target. The answer of another one belongs to neither side.
+    pub target: String,
+    /// Version of the rollout's state under which the target was chosen.
+    pub version: u64,
+    /// Hash of the name whose requests count once. `None` if the request counts by itself.
+    pub name: Option<u64>,
+}
+
+impl Serialize for RolloutUnit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.side.serialize(serializer)
+    }
 }
 
 /// Findings of guards, for the record.
@@ -133,9 +204,39 @@ pub enum Outcome {
 }
 
 impl Record {
+    /// Adds a target that was passed over, once.
+    pub(crate) fn pass_over(&mut self, target: String, reason: SkipReason) {
+        if self.skipped.iter().all(|other| other.target != target) {
+            self.skipped.push(SkippedTarget { target, reason });
+        }
+    }
+
     /// Tokens by estimate that calls cost whose answers were not used; part of the input tokens.
     pub(crate) fn lost_tokens(&self) -> u64 {
         self.attempts.iter().filter_map(|attempt| attempt.tokens).fold(0, u64::saturating_add)
+    }
+
+    /// Whether an upstream may bill the request: else it costs nothing.
+    pub(crate) fn may_be_billed(&self) -> bool {
+        let mut attempts = self.attempts.iter();
+        match self.outcome {
+            // A blocked answer is charged too, because its provider may bill it.
+            Outcome::Answered | Outcome::Truncated | Outcome::Blocked => true,
+            Outcome::HungUp => attempts.any(Attempt::counts),
+            // An answer that a guard cannot check is charged too.
+            Outcome::Refused | Outcome::Failed => {
+                attempts.any(|attempt| attempt.is_lost() || attempt.result == ANSWERED)
+            }
+        }
+    }
+
+    /// Adds the tokens of calls whose answers were not used to the input tokens.
+    pub(crate) fn add_lost_tokens(&mut self) {
+        let lost = self.lost_tokens();
+        self.tokens.input = self.tokens.input.saturating_add(lost);
+        if lost > 0 && self.tokens.counted == TokenSource::None {
+            self.tokens.counted = TokenSource::Estimated;
+        }
     }
 
     /// Whether the model's name is not just made up by the caller: a route has it, or a target has
@@ -208,6 +309,17 @@ pub enum AttemptKind {
     /// The rest of an answer that broke off.
     #[serde(rename = "rest")]
     Continuation,
+}
+
+impl AttemptKind {
+    /// The name in the record.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "whole",
+            Self::Hedge => "hedge",
+            Self::Continuation => "rest",
+        }
+    }
 }
 
 /// The result of a call that was in flight when the caller hung up.

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
 use openai::{ErrorBody, ErrorObject};
 
 use crate::admin;
@@ -39,7 +40,10 @@ impl Service {
             None => {
                 let (parts, mut body) = request.into_parts();
                 read_body::drain_body(&host, &parts.headers, &mut body).await;
-                unavailable_response()
+                match self.reloading_gateway.version() {
+                    Some(_) => unknown_version_response(),
+                    None => unavailable_response(),
+                }
             }
         }
     }
@@ -74,6 +78,20 @@ fn unavailable_response() -> http::Response<Body> {
         code: Some("invalid_configuration"),
     };
     json_response(StatusCode::INTERNAL_SERVER_ERROR, ErrorBody { error }.to_json())
+}
+
+/// The response while the version in force is not known, and the deployed document must not take its place.
+fn unknown_version_response() -> http::Response<Body> {
+    let error = ErrorObject {
+        message: "The gateway's store is unavailable, so its configuration is not known. Try again in 5 s.",
+        kind: "server_error",
+        param: None,
+        code: Some("store_unavailable"),
+    };
+    let body = ErrorBody { error }.to_json();
+    let mut response = json_response(StatusCode::SERVICE_UNAVAILABLE, body);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ const MAX_LABEL_BYTES: usize = 64;
 /// Parses a body. The error does not quote it: it could contain the checked text.
 pub(super) fn parse_json(body: &[u8]) -> Result<Value, GuardError> {
     json::from_bytes(body)
-        .map_err(|_| GuardError(format!("the response of {} bytes is not JSON", body.len())))
+        .map_err(|_| GuardError::new(format!("the response of {} bytes is not JSON", body.len())))
 }
 
 /// Reads a number, also one that is written as a string.

@@ -57,12 +57,12 @@ pub fn parse_verdict(
     let answer = lenient_json::parse_json(body)?;
     let content = answer["choices"][0]["message"]["content"]
         .as_str()
-        .ok_or_else(|| GuardError("the completion has no content".to_owned()))?;
+        .ok_or_else(|| GuardError::new("the completion has no content"))?;
     let (level, findings) = match format {
         JudgeFormat::LlamaGuard => llama_guard(content),
         JudgeFormat::Qwen3Guard => qwen3_guard(content),
     }
-    .ok_or_else(|| GuardError("the completion is neither safe nor unsafe".to_owned()))?;
+    .ok_or_else(|| GuardError::new("the completion is neither safe nor unsafe"))?;
     let is_blocked = level > Level::None && block_at.is_some_and(|lowest| level >= lowest);
     Ok(if is_blocked { Verdict::Block(findings) } else { Verdict::Pass })
 }

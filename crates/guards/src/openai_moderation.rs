@@ -86,7 +86,7 @@ pub fn parse_verdict(
     let answer = lenient_json::parse_json(body)?;
     let found = answer["results"].as_array().map_or(&[][..], Vec::as_slice);
     if found.is_empty() || found.len() < results {
-        return Err(GuardError(format!("{} results for {results} inputs", found.len())));
+        return Err(GuardError::new(format!("{} results for {results} inputs", found.len())));
     }
     let mut labels = Vec::new();
     for result in found {
@@ -111,7 +111,7 @@ fn flagged_categories<'a>(
 ) -> Result<Vec<&'a str>, GuardError> {
     let categories = result["categories"].as_object();
     if categories.is_none() && !result["flagged"].is_boolean() {
-        return Err(GuardError("a result has no flag".to_owned()));
+        return Err(GuardError::new("a result has no flag"));
     }
     let score = |name: &str| to_number(&result["category_scores"][name]);
     let is_judged_by_score =

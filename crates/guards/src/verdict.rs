@@ -111,6 +111,18 @@ pub struct Edit {
     pub text: String,
 }
 
-/// Failed check: the service returned no verdict. Holds the cause for the log.
+/// Failed check: the service returned no verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GuardError(pub String);
+pub struct GuardError {
+    /// Cause, for the log.
+    pub reason: String,
+    /// Whether the service refuses the call because there were too many.
+    pub is_rate_limited: bool,
+}
+
+impl GuardError {
+    /// A failure for any other reason than too many calls.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), is_rate_limited: false }
+    }
+}

@@ -52,7 +52,12 @@ impl Claims {
             return Err(Rejection::NotYetValid);
         }
         let end = self.numeric_date("exp")?.ok_or(Rejection::Malformed)?;
-        if now < end + skew { Ok(()) } else { Err(Rejection::Expired) }
+        let last = rules.max_lifetime.map(|lifetime| now + lifetime.as_millis() as f64 + skew);
+        match now < end + skew {
+            false => Err(Rejection::Expired),
+            true if last.is_some_and(|last| end > last) => Err(Rejection::Lifetime),
+            true => Ok(()),
+        }
     }
 
     /// `aud` is a string or an array of strings (RFC 7519, 4.1.3).

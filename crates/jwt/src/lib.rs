@@ -24,8 +24,8 @@ pub use self::token::{UnverifiedToken, looks_like_jwt, read_unverified};
 
 use self::token::Token;
 
-/// Verifies the signature, `iss`, `aud`, `nbf`, and the required `exp`, in this order, and returns
-/// the claims.
+/// Verifies the signature, `typ`, `iss`, `aud`, `nbf`, and the required `exp`, in this order, and
+/// returns the claims.
 ///
 /// A token without a `kid` is verified with at most 4 keys of its algorithm.
 pub fn verify(
@@ -36,6 +36,7 @@ pub fn verify(
 ) -> Result<Claims, Rejection> {
     let token = Token::parse(token)?;
     keys.verify(&token)?;
+    token.check_type(rules)?;
     let claims = token.claims().ok_or(Rejection::Malformed)?;
     claims.check(rules, now)?;
     Ok(claims)

@@ -10,6 +10,10 @@ pub struct Rules<'a> {
     pub issuer: Option<&'a str>,
     /// Accepted values of `aud`, byte for byte; empty accepts any token, even without `aud`.
     pub audiences: &'a [String],
+    /// Required `typ` of the header, such as `at+jwt` (RFC 9068); `None` accepts any.
+    pub token_type: Option<&'a str>,
+    /// Maximum time until `exp`; `None` for any.
+    pub max_lifetime: Option<Duration>,
     /// Accepted difference between the issuer's clock and the gateway's, in both directions.
     pub skew: Duration,
 }
@@ -35,6 +39,10 @@ pub enum Rejection {
     Issuer,
     /// `aud` is missing or lists only others.
     Audience,
+    /// `typ` is missing or another one.
+    TokenType,
+    /// `exp` is too far in the future.
+    Lifetime,
 }
 
 impl fmt::Display for Rejection {
@@ -48,6 +56,8 @@ impl fmt::Display for Rejection {
             Self::NotYetValid => "The token is not valid yet ('nbf').",
             Self::Issuer => "The token has an issuer ('iss') that is not accepted.",
             Self::Audience => "The token has an audience ('aud') that is not accepted.",
+            Self::TokenType => "The token has a type ('typ') that is not accepted.",
+            Self::Lifetime => "The token expires too late ('exp').",
         })
     }
 }

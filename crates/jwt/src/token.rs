@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::claims::Claims;
-use super::rules::Rejection;
+use super::rules::{Rejection, Rules};
 
 /// Maximum length of a token, in bytes. Hosts limit headers to 16 KiB or more, and tokens that go
 /// with every request are far shorter.
@@ -41,6 +41,7 @@ pub(super) struct Token<'a> {
     pub(super) signature: Vec<u8>,
     pub(super) algorithm: Algorithm,
     pub(super) kid: Option<String>,
+    token_type: Option<String>,
     payload: &'a str,
 }
 
@@ -56,7 +57,21 @@ impl<'a> Token<'a> {
         let algorithm = Algorithm::from_name(name).ok_or(Rejection::Algorithm)?;
         let kid = parse_kid(&header).map_err(|InvalidKid| Rejection::Malformed)?.map(str::to_owned);
         let signature = decode_base64url(parts.signature).ok_or(Rejection::Malformed)?;
-        Ok(Self { signed: parts.signed, signature, algorithm, kid, payload: parts.payload })
+        let token_type = header.get("typ").and_then(Value::as_str).map(str::to_owned);
+        let (signed, payload) = (parts.signed, parts.payload);
+        Ok(Self { signed, signature, algorithm, kid, token_type, payload })
+    }
+
+    /// Checks the type in the header. It is a media type, and "application/" may be left out (RFC 7515,
+    /// 4.1.9).
+    pub(super) fn check_type(&self, rules: &Rules<'_>) -> Result<(), Rejection> {
+        let Some(required) = rules.token_type else { return Ok(()) };
+        let short = |text: &str| {
+            let text = text.to_ascii_lowercase();
+            text.strip_prefix("application/").map_or_else(|| text.clone(), str::to_owned)
+        };
+        let is_required = self.token_type.as_deref().is_some_and(|it| short(it) == short(required));
+        if is_required { Ok(()) } else { Err(Rejection::TokenType) }
     }
 
     /// Decodes the claims, which are untrusted until the signature is verified.

@@ -1,15 +1,17 @@
 //! All accounts of a book, and the one step by which they change.
 
+mod log;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use civil_time::Timestamp;
-use serde::{Deserialize, Serialize};
+use rollout::{Rollout, RolloutOperation, RolloutReply};
 
 use super::account::Account;
+use super::book_row::BookRow;
 use super::cardinality::{CardinalityLimits, fold_key};
 use super::operation::{Denied, Grant, Hold, LedgerReply, Operation, Register, UsageRow, Window};
-use super::tally::UsageTotals;
 
 /// A slice is at most this share of what is left, and of the maximum: slices shrink as the budget
 /// runs low, down to the need of one request.
@@ -31,24 +33,12 @@ pub struct Book {
     pub(super) recent_usage_ids: Vec<(Timestamp, u64)>,
 }
 
-/// The value of one row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum BookRow {
-    Account(Account),
-    #[serde(rename = "tally")]
-    Usage {
-        until: Timestamp,
-        #[serde(rename = "tally")]
-        totals: UsageTotals,
-    },
-    Register(Register),
-}
-
 /// Prefix of usage rows: no account's name starts with it.
 const USAGE_PREFIX: &str = "#";
 /// Prefix of registers: no account's name starts with it.
 const REGISTER_PREFIX: &str = "=";
+/// Name of the rollout's row: no account has it.
+const ROLLOUT_ROW: &str = "~";
 
 impl Book {
     /// Opens a book from its stored rows. An unreadable row is an error, since dropping it would
@@ -137,45 +127,41 @@ impl Book {
                 self.remove_if_default(name, now);
                 LedgerReply::Balances(vec![balance, before])
             }
-            Operation::AddUsage { id, bounds: limits, rows } => {
+            Operation::AddUsage { id, bounds: limits, rows, log } => {
                 self.recent_usage_ids.retain(|(at, _)| now.since(*at) < USAGE_DEDUP_TTL);
                 if !self.recent_usage_ids.iter().any(|(_, other)| other == id) {
                     self.recent_usage_ids.push((now, *id));
                     let surplus = self.recent_usage_ids.len().saturating_sub(MAX_USAGE_DEDUP_IDS);
                     self.recent_usage_ids.drain(..surplus);
                     rows.iter().for_each(|row| self.add_usage(row, *limits));
+                    self.append_log(log, now);
                 }
                 LedgerReply::Done
             }
             Operation::ReadUsage => LedgerReply::Usage(self.usage_rows()),
+            Operation::ReadLog(query) => LedgerReply::Log(self.read_log(query, now)),
             Operation::Exchange { register, after, text } => {
                 LedgerReply::Register(self.exchange_register(register, *after, text))
             }
             Operation::ReadRegister { register } => {
                 LedgerReply::Register(self.read_register(register))
             }
+            Operation::Rollout(operation) => LedgerReply::Rollout(self.roll_out(now, operation)),
         }
     }
 
     /// The time at which [`Book::sweep`] has work next.
     pub fn next_sweep(&self) -> Option<Timestamp> {
-        let due = |row: &BookRow| match row {
-            BookRow::Account(account) => account.next_change(),
-            BookRow::Usage { until, .. } => Some(*until),
-            BookRow::Register(_) => None,
-        };
-        self.rows.values().filter_map(due).min()
+        self.rows.values().filter_map(BookRow::next_change).min()
     }
 
     /// The time from which the book is empty without further operations, at the latest. `None` if it may
     /// never be.
     pub fn ends_at(&self) -> Option<Timestamp> {
-        let end = |row: &BookRow| match row {
-            BookRow::Account(account) => account.ends_at(),
-            BookRow::Usage { until, .. } => Some(*until),
-            BookRow::Register(_) => None,
-        };
-        self.rows.values().map(end).try_fold(Timestamp::default(), |last, end| Some(last.max(end?)))
+        self.rows
+            .values()
+            .map(BookRow::ends_at)
+            .try_fold(Timestamp::default(), |last, end| Some(last.max(end?)))
     }
 
     /// Removes everything that no longer counts.
@@ -190,9 +176,11 @@ impl Book {
                     account.advance(now);
                     !account.is_default(now)
                 }
-                BookRow::Usage { until, .. } if *until > now => return true,
-                BookRow::Usage { .. } => false,
-                BookRow::Register(_) => return true,
+                BookRow::Usage { until, .. } | BookRow::Log { until, .. } if *until > now => {
+                    return true;
+                }
+                BookRow::Usage { .. } | BookRow::Log { .. } => false,
+                BookRow::Register(_) | BookRow::Rollout(_) => return true,
             };
             touched.insert(name.clone());
             keep
@@ -271,7 +259,7 @@ impl Book {
             .rows
             .entry(name.to_owned())
             .or_insert_with(|| BookRow::Account(Account::new(window)));
-        if let BookRow::Usage { .. } | BookRow::Register(_) = row {
+        if !matches!(row, BookRow::Account(_)) {
             *row = BookRow::Account(Account::new(window));
         }
         let BookRow::Account(account) = row else {
@@ -296,7 +284,7 @@ impl Book {
                     let known = self.rows.keys().filter_map(|name| name.strip_prefix(USAGE_PREFIX));
                     limits.limit_cardinality(known, &row.key)
                 }
-                None => fold_key(&row.key, self.rows.len()),
+                None => fold_key(&row.key, self.count_rows_like(&row.key)),
             };
             name = format!("{USAGE_PREFIX}{key}");
         }
@@ -305,12 +293,30 @@ impl Book {
                 *totals += &row.totals;
                 *until = row.until.max(*until);
             }
-            Some(BookRow::Account(_) | BookRow::Register(_)) | None => {
+            Some(
+                BookRow::Account(_)
+                | BookRow::Register(_)
+                | BookRow::Log { .. }
+                | BookRow::Rollout(_),
+            )
+            | None => {
                 let fresh = BookRow::Usage { until: row.until, totals: row.totals.clone() };
                 self.rows.insert(name.clone(), fresh);
             }
         }
         self.dirty.insert(name);
+    }
+
+    /// Number of usage rows of the same kind: those of requests have a number as their first part, others a
+    /// number and a letter. Each kind has its own bound.
+    fn count_rows_like(&self, key: &str) -> usize {
+        let is_plain = |key: &str| {
+            let (first, _) = key.split_once('|').unwrap_or((key, ""));
+            first.ends_with(|last: char| last.is_ascii_digit())
+        };
+        let wanted = is_plain(key);
+        let keys = self.rows.keys().filter_map(|name| name.strip_prefix(USAGE_PREFIX));
+        keys.filter(|other| is_plain(other) == wanted).count()
     }
 
     fn exchange_register(&mut self, name: &str, after: u64, text: &str) -> Register {
@@ -328,8 +334,33 @@ impl Book {
     fn read_register(&self, name: &str) -> Register {
         match self.rows.get(&format!("{REGISTER_PREFIX}{name}")) {
             Some(BookRow::Register(register)) => register.clone(),
-            Some(BookRow::Account(_) | BookRow::Usage { .. }) | None => Register::default(),
+            Some(
+                BookRow::Account(_)
+                | BookRow::Usage { .. }
+                | BookRow::Log { .. }
+                | BookRow::Rollout(_),
+            )
+            | None => Register::default(),
         }
+    }
+
+    fn roll_out(&mut self, now: Timestamp, operation: &RolloutOperation) -> RolloutReply {
+        let mut state = match self.rows.remove(ROLLOUT_ROW) {
+            Some(BookRow::Rollout(state)) => Some(*state),
+            Some(
+                BookRow::Account(_)
+                | BookRow::Usage { .. }
+                | BookRow::Log { .. }
+                | BookRow::Register(_),
+            )
+            | None => None,
+        };
+        let reply = Rollout::apply(&mut state, now, operation);
+        if let Some(state) = state {
+            self.rows.insert(ROLLOUT_ROW.to_owned(), BookRow::Rollout(Box::new(state)));
+        }
+        self.dirty.insert(ROLLOUT_ROW.to_owned());
+        reply
     }
 
     fn usage_rows(&self) -> Vec<UsageRow> {
@@ -338,7 +369,10 @@ impl Book {
                 let key = name.strip_prefix(USAGE_PREFIX)?.to_owned();
                 Some(UsageRow { key, until: *until, totals: totals.clone() })
             }
-            BookRow::Account(_) | BookRow::Register(_) => None,
+            BookRow::Account(_)
+            | BookRow::Register(_)
+            | BookRow::Log { .. }
+            | BookRow::Rollout(_) => None,
         };
         self.rows.iter().filter_map(read).collect()
     }

@@ -99,7 +99,7 @@ mod tests {
     use civil_time::Timestamp;
     use proptest::prelude::*;
 
-    use crate::{Book, LedgerReply, Operation, UsageRow, UsageTotals};
+    use crate::{Book, LedgerReply, NewLogLines, Operation, UsageRow, UsageTotals};
 
     use super::{CardinalityLimits, labels};
 
@@ -109,7 +109,10 @@ mod tests {
         let until = Timestamp::from_millis(NOW.as_millis() + 1);
         let totals = UsageTotals { requests: 1, ..UsageTotals::default() };
         let rows = vec![UsageRow { key: key.to_owned(), until, totals }];
-        book.apply(NOW, &Operation::AddUsage { id, bounds: Some(limits), rows });
+        book.apply(
+            NOW,
+            &Operation::AddUsage { id, bounds: Some(limits), rows, log: NewLogLines::default() },
+        );
     }
 
     fn rows(book: &mut Book) -> BTreeMap<String, u64> {
@@ -161,7 +164,10 @@ mod tests {
         assert_eq!(rows(&mut book), [("r|consumer=a".to_owned(), 2)].into());
         let later = Timestamp::from_millis(NOW.as_millis() + 60_000);
         let rows = vec![];
-        book.apply(later, &Operation::AddUsage { id: 3, bounds: None, rows });
+        book.apply(
+            later,
+            &Operation::AddUsage { id: 3, bounds: None, rows, log: NewLogLines::default() },
+        );
         assert_eq!(book.recent_usage_ids.len(), 1, "old ids are forgotten");
     }
 
@@ -172,7 +178,10 @@ mod tests {
             let until = Timestamp::from_millis(NOW.as_millis() + 1);
             let totals = UsageTotals { requests: 1, ..UsageTotals::default() };
             let rows = vec![UsageRow { key, until, totals }];
-            book.apply(NOW, &Operation::AddUsage { id, bounds: None, rows });
+            book.apply(
+                NOW,
+                &Operation::AddUsage { id, bounds: None, rows, log: NewLogLines::default() },
+            );
         };
         for id in 0..5_000 {
             add(id, format!("07|acme|gold|local/{id}|local|chat"));

@@ -13,12 +13,14 @@
 //!   A repeated settlement changes nothing.
 //! - Leases are debited when they are granted; their sum is never above the maximum.
 //! - A reservation or lease that is not settled returns when it expires.
+//! - A rollout is a row of its book like any other; its rules are those of the `rollout` crate.
 //! - Of all writers that replace the same text of a register, exactly one succeeds.
 
 #![warn(missing_docs)]
 
 mod account;
 mod book;
+mod book_row;
 mod cardinality;
 mod lease;
 mod operation;
@@ -35,8 +37,8 @@ pub use cardinality::CardinalityLimits;
 pub use cardinality::labels;
 pub use lease::{Drawn, Lease, Leases};
 pub use operation::{
-    AccountBalance, BalanceChange, BookId, Charge, Denied, Grant, Hold, LedgerReply, Operation,
-    Register, Rule, UsageRow, Window,
+    AccountBalance, BalanceChange, BookId, Charge, Denied, Grant, Hold, LedgerReply, LogLine,
+    LogQuery, NewLogLines, Operation, Register, Rule, UsageRow, Window,
 };
 pub use quantile_sketch::QuantileSketch;
 pub use sparse_counts::SparseCounts;

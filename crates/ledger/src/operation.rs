@@ -1,6 +1,7 @@
 //! Operations of the ledger and their replies.
 
 use civil_time::Timestamp;
+use rollout::{RolloutOperation, RolloutReply};
 use serde::{Deserialize, Serialize};
 
 use super::cardinality::CardinalityLimits;
@@ -103,10 +104,15 @@ pub enum Operation {
         bounds: Option<CardinalityLimits>,
         /// Totals to add.
         rows: Vec<UsageRow>,
+        /// Lines to append to the book's log.
+        #[serde(default, skip_serializing_if = "NewLogLines::is_empty")]
+        log: NewLogLines,
     },
     /// Reads the totals of past requests.
     #[serde(rename = "tallies")]
     ReadUsage,
+    /// Reads lines of the book's log, the newest first.
+    ReadLog(LogQuery),
     /// Replaces a register if its number is still `after`. The reply is the register afterwards:
     /// the write succeeded if it holds this text.
     Exchange {
@@ -123,6 +129,30 @@ pub enum Operation {
         /// Name of the register.
         register: String,
     },
+    /// Changes or reads the rollout of the book, which has only one.
+    Rollout(Box<RolloutOperation>),
+}
+
+impl Operation {
+    /// Whether the operation changes nothing.
+    pub fn is_read_only(&self) -> bool {
+        match self {
+            Self::Read { .. } | Self::ReadUsage | Self::ReadLog(_) | Self::ReadRegister { .. } => {
+                true
+            }
+            Self::Rollout(operation) => match **operation {
+                RolloutOperation::Read { .. } => true,
+                RolloutOperation::Report { .. } | RolloutOperation::Command { .. } => false,
+            },
+            Self::Reserve { .. }
+            | Self::Settle { .. }
+            | Self::Report { .. }
+            | Self::Correct { .. }
+            | Self::Adjust { .. }
+            | Self::AddUsage { .. }
+            | Self::Exchange { .. } => false,
+        }
+    }
 }
 
 /// One account's part of a reservation.
@@ -203,6 +233,59 @@ pub enum LedgerReply {
     Usage(Vec<UsageRow>),
     /// The current register.
     Register(Register),
+    /// Reply of the rollout.
+    Rollout(RolloutReply),
+    /// Lines of the log, the newest first.
+    Log(Vec<LogLine>),
+}
+
+/// Lines to append to a log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NewLogLines {
+    /// Lines that the book keeps; beyond it the oldest ones go.
+    pub max: usize,
+    /// The lines, in order.
+    pub lines: Vec<LogLine>,
+}
+
+impl NewLogLines {
+    /// Whether nothing is appended.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+/// A line of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Position in the log, which the book assigns: microseconds of its host's clock, each used once.
+    #[serde(default)]
+    pub number: u64,
+    /// Expiry of the line.
+    pub until: Timestamp,
+    /// A word to count the line by.
+    pub label: String,
+    /// The text; empty if it was not asked for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+}
+
+/// The wanted lines of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogQuery {
+    /// Only lines with a lower number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// Only lines with a higher number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// Only lines whose text contains each of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
+    /// Whether the texts are returned.
+    pub texts: bool,
+    /// Lines at most.
+    pub limit: usize,
 }
 
 /// A short text that is replaced only by a writer that names its current number.

@@ -45,6 +45,11 @@ impl QuantileSketch {
         self.0.is_empty()
     }
 
+    /// The bins with durations in them, and their counts.
+    pub fn bins(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.0.iter()
+    }
+
     /// Number of durations.
     pub fn total(&self) -> u64 {
         self.count_up_to(u16::MAX)

@@ -94,7 +94,7 @@ mod tests {
     use std::time::Duration;
 
     use civil_time::Timestamp;
-    use ledger::{BookId, LedgerReply, Operation, UsageRow, UsageTotals};
+    use ledger::{BookId, LedgerReply, NewLogLines, Operation, UsageRow, UsageTotals};
 
     use super::MemoryLedger;
 
@@ -113,7 +113,12 @@ mod tests {
     fn add_usage(ledger: &mut MemoryLedger, book: &str, key: &str) {
         let totals = UsageTotals { requests: 1, ..UsageTotals::default() };
         let row = UsageRow { key: key.to_owned(), until: NOW + HOUR, totals };
-        let add = Operation::AddUsage { id: 1, bounds: None, rows: vec![row] };
+        let add = Operation::AddUsage {
+            id: 1,
+            bounds: None,
+            rows: vec![row],
+            log: NewLogLines::default(),
+        };
         assert_eq!(ledger.apply(NOW, &id(book), &add), LedgerReply::Done);
     }
 

@@ -18,6 +18,8 @@ pub struct AnswerSummary {
     pub usage: Option<Usage>,
     /// Size of its text; zero for embeddings.
     pub text_size: TextSize,
+    /// Whether a choice ends at its maximum length.
+    pub is_cut: bool,
 }
 
 /// Body with a success status that is not the expected answer.
@@ -109,7 +111,7 @@ impl AnswerSummary {
             let is_json = is_object && serde_json::from_str::<IgnoredAny>(text).is_ok();
             let size = TextSize::measure_json(text);
             return if is_json {
-                Ok(Self { usage: find_usage(body), text_size: size })
+                Ok(Self { usage: find_usage(body), text_size: size, is_cut: false })
             } else {
                 Err(InvalidAnswer::NotJson)
             };
@@ -129,6 +131,7 @@ impl AnswerSummary {
         Ok(Self {
             usage: Usage::merge_options(members.usage, choices.usage),
             text_size: choices.text_size,
+            is_cut: choices.is_cut,
         })
     }
 }
@@ -145,12 +148,12 @@ mod tests {
         let usage = Some(Usage { input: 1, output: 2, ..Usage::default() });
         assert_eq!(
             AnswerSummary::parse(ChatCompletions, chat),
-            Ok(AnswerSummary { usage, text_size: TextSize { narrow: 2, wide: 0 } })
+            Ok(AnswerSummary { usage, text_size: TextSize { narrow: 2, wide: 0 }, is_cut: false })
         );
         let vectors = br#"{"data":[{"embedding":[0.1]}]}"#;
         assert_eq!(
             AnswerSummary::parse(Embeddings, vectors),
-            Ok(AnswerSummary { usage: None, text_size: TextSize::default() })
+            Ok(AnswerSummary { usage: None, text_size: TextSize::default(), is_cut: false })
         );
         for (body, expected) in [
             ("<html>", InvalidAnswer::NotJson),

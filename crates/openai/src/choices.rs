@@ -47,6 +47,11 @@ impl Choice<'_> {
         self.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\""))
     }
 
+    /// Whether the choice ends at its maximum length.
+    fn is_cut(&self) -> bool {
+        self.finish_reason.is_some_and(|reason| reason.get() == "\"length\"")
+    }
+
     /// Whether the choice reports a failure of the provider in place of its end.
     fn has_failed(&self) -> bool {
         self.finish_reason.is_some_and(|reason| FAILURE_REASONS.contains(&reason.get()))
@@ -190,6 +195,8 @@ pub(crate) struct Choices {
     pub text_size: TextSize,
     pub choices: ChoiceSet,
     pub finished_choices: ChoiceSet,
+    /// Whether a choice ends at its maximum length.
+    pub is_cut: bool,
     /// Whether a choice reports a failure of the provider.
     pub has_failed: bool,
     /// Usage that some providers put into a choice.
@@ -219,6 +226,7 @@ impl Choices {
         if choice.is_finished() {
             self.finished_choices.insert(set);
         }
+        self.is_cut |= choice.is_cut();
         self.has_failed |= choice.has_failed();
         let usage = choice.usage.and_then(|usage| Usage::parse(usage.get()));
         self.usage = Usage::merge_options(self.usage, usage);

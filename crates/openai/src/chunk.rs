@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use json::MemberName;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
@@ -27,8 +28,12 @@ pub struct Chunk {
     pub choices: ChoiceSet,
     /// Choices that finish with the chunk.
     pub finished_choices: ChoiceSet,
+    /// A choice ends at its maximum length.
+    pub is_cut: bool,
     /// Usage reported by the provider.
     pub usage: Option<Usage>,
+    /// Place of a `usage` that is null: in the object, or in the event that holds it on one line.
+    pub null_usage: Option<Range<usize>>,
     /// The chunk is an error object, or reports a failure in one of its choices.
     pub is_error: bool,
 }
@@ -40,9 +45,10 @@ impl Chunk {
         sink: Sink<'_, 'a>,
     ) -> serde_json::Result<Self> {
         let mut deserializer = serde_json::Deserializer::from_str(object);
-        let chunk = deserializer.deserialize_map(ChunkVisitor(sink))?;
+        let (chunk, null_usage) = deserializer.deserialize_map(ChunkVisitor(sink))?;
         deserializer.end()?;
-        Ok(chunk)
+        let null_usage = null_usage.map(|value| json::range_in(object, value.get()));
+        Ok(Self { null_usage, ..chunk })
     }
 
     /// Describes data that is not a chunk. `None` if it is not JSON.
@@ -72,14 +78,15 @@ fn has_choices(text: &str) -> bool {
 struct ChunkVisitor<'s, 'a>(Sink<'s, 'a>);
 
 impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
-    type Value = Chunk;
+    /// The chunk, and its `usage` if that is null.
+    type Value = (Chunk, Option<&'de RawValue>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a chunk")
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Chunk, A::Error> {
-        let mut choices = None;
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Self::Value, A::Error> {
+        let (mut choices, mut null_usage) = (None, None);
         let (mut usage, mut has_error): (Option<Usage>, bool) = (None, false);
         while let Some(MemberName(name)) = members.next_key::<MemberName<'de>>()? {
             match (&*name, &mut self.0) {
@@ -96,6 +103,9 @@ impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
                     // A repetition must not keep guards from the texts of the choices.
                     Some(container) => {
                         let value: &RawValue = members.next_value()?;
+                        if name == "usage" && value.get() == "null" {
+                            null_usage = Some(value);
+                        }
                         let found = Usage::parse_in(container, value.get());
                         usage = Usage::merge_options(usage, found);
                     }
@@ -106,14 +116,17 @@ impl<'de> Visitor<'de> for ChunkVisitor<'_, 'de> {
             }
         }
         let choices = choices.unwrap_or_default();
-        Ok(Chunk {
+        let chunk = Chunk {
             has_content: choices.has_content,
             text_size: choices.text_size,
             choices: choices.choices,
             finished_choices: choices.finished_choices,
+            is_cut: choices.is_cut,
             usage: Usage::merge_options(usage, choices.usage),
+            null_usage: None,
             is_error: has_error || choices.has_failed,
-        })
+        };
+        Ok((chunk, null_usage))
     }
 }
 
@@ -131,7 +144,9 @@ mod tests {
     /// Parses the data of an event. `None` if it is not JSON.
     fn parse(data: &[u8]) -> Option<Chunk> {
         let text = str::from_utf8(data).ok()?;
-        Chunk::parse_object(text, None).ok().or_else(|| Chunk::from_other_json(text))
+        let chunk = Chunk::parse_object(text, None).ok();
+        let chunk = chunk.map(|chunk| Chunk { null_usage: None, ..chunk });
+        chunk.or_else(|| Chunk::from_other_json(text))
     }
 
     #[track_caller]
@@ -160,6 +175,10 @@ mod tests {
         assert_chunk(
             r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
             Chunk { finished_choices: ChoiceSet::single(0), ..plain() },
+        );
+        assert_chunk(
+            r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#,
+            Chunk { finished_choices: ChoiceSet::single(0), is_cut: true, ..plain() },
         );
         let usage = Some(Usage { input: 3, output: 2, ..Usage::default() });
         let usage = Chunk { usage, ..Chunk::default() };

@@ -37,7 +37,9 @@ pub use invalid::Invalid;
 pub use request::{Changes, OutputField, Request, is_model_name, with_model};
 pub use sse::{Event, Framer, Oversized};
 pub use steering_fields::field_aliases;
-pub use stream_event::{ChunkContent, ContentParts, EventContent, EventSummary, StreamEvent};
+pub use stream_event::{
+    ChunkContent, ContentParts, EventContent, EventSummary, StreamEvent, usage_member,
+};
 pub use text_size::TextSize;
 pub use texts::{
     AnswerTexts, Image, MAX_TEXTS, MessageRole, Prompt, TextField, Unreadable, UnreadablePrompt,

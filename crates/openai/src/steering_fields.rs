@@ -13,9 +13,10 @@ use crate::invalid::Invalid;
 const INCLUDE_USAGE: &str = "include_usage";
 
 /// Other names of the maximum length of a choice: llama.cpp's server, Ollama, Text Generation
-/// Inference, and Responses. Servers of one kind accept some of another, so all are read everywhere.
-pub(crate) const LENGTH_ALIASES: [&str; 4] =
-    ["n_predict", "num_predict", "max_new_tokens", "max_output_tokens"];
+/// Inference, and Responses; and the maximum of Qwen's thinking, which `max_tokens` does not bound. Servers of
+/// one kind accept some of another, so all are read everywhere.
+pub(crate) const LENGTH_ALIASES: [&str; 5] =
+    ["n_predict", "num_predict", "max_new_tokens", "max_output_tokens", "thinking_budget"];
 
 /// Other names under which some upstreams read a field.
 pub fn field_aliases(field: &str) -> &'static [&'static str] {
@@ -60,6 +61,18 @@ const TEXTLESS_MEMBERS: [&str; 26] = [
     "ignore_eos",
 ];
 
+/// Whether a member asks a model to think before it answers, which may take minutes without a byte:
+/// OpenAI, OpenRouter, Anthropic's models behind OpenAI's format, and Qwen.
+fn asks_for_thinking(name: &str, value: &str) -> bool {
+    match name {
+        "reasoning_effort" => !matches!(value, "null" | "\"none\"" | "\"minimal\""),
+        "reasoning" => value.starts_with('{'),
+        "thinking" => value.starts_with('{') && !value.contains("\"disabled\""),
+        "enable_thinking" => value == "true",
+        _ => false,
+    }
+}
+
 /// Defines the members that steer the gateway: their names, their slots, and the slot of a name.
 macro_rules! steering_fields {
     ($($name:ident)*) => {
@@ -71,6 +84,8 @@ macro_rules! steering_fields {
             $(pub(crate) $name: Option<&'a RawValue>,)*
             /// Values of other members that may hold text.
             others: Vec<&'a RawValue>,
+            /// Whether a member asks the model to think before it answers.
+            pub(crate) asks_for_thinking: bool,
             pub(crate) invalid: Option<Invalid>,
             /// Whether the object has no members at all.
             pub(crate) is_empty: bool,
@@ -90,7 +105,7 @@ macro_rules! steering_fields {
 steering_fields! {
     model messages prompt input stream stream_options user max_tokens max_completion_tokens n best_of
     tools functions response_format suffix prediction n_predict num_predict max_new_tokens
-    max_output_tokens n_cmpl
+    max_output_tokens thinking_budget n_cmpl
 }
 
 impl<'a> SteeringFields<'a> {
@@ -109,7 +124,13 @@ impl<'a> SteeringFields<'a> {
 
     /// Values of [`LENGTH_ALIASES`].
     pub(crate) fn length_aliases(&self) -> [Option<&'a RawValue>; LENGTH_ALIASES.len()] {
-        [self.n_predict, self.num_predict, self.max_new_tokens, self.max_output_tokens]
+        [
+            self.n_predict,
+            self.num_predict,
+            self.max_new_tokens,
+            self.max_output_tokens,
+            self.thinking_budget,
+        ]
     }
 
     /// Values of members outside the content that the model may read too: those that the gateway
@@ -131,6 +152,7 @@ impl<'a> SteeringFields<'a> {
 
     /// Keeps a member that the gateway does not know, if it may hold text.
     fn add_other(&mut self, name: &str, value: &'a RawValue) {
+        self.asks_for_thinking |= asks_for_thinking(name, value.get());
         let may_hold_text = value.get().starts_with(['"', '{', '[']);
         if !may_hold_text || TEXTLESS_MEMBERS.contains(&name) {
             return;

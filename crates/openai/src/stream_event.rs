@@ -1,6 +1,7 @@
 //! Event of a stream, parsed once for all layers that read its content.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -24,6 +25,8 @@ pub enum EventSummary {
     Error,
     /// A chunk, or other JSON.
     Chunk(Chunk),
+    /// A chunk that ends the stream; Chat has none.
+    Last(Chunk),
     /// Not JSON.
     Malformed,
 }
@@ -77,12 +80,25 @@ impl ContentParts {
 
 impl EventSummary {
     /// Parses one whole event.
-    pub fn parse(event: &[u8]) -> Self {
-        let event = Event::parse(event);
+    pub fn parse(bytes: &[u8]) -> Self {
+        let event = Event::parse(bytes);
         match &event.data {
-            Some(data) => summarize(event.name, data, None).0,
+            Some(data) => summarize(event.name, data, None).0.placed_in(bytes, data),
             None => Self::Comment,
         }
+    }
+
+    /// Turns a place in the trimmed data into one in the event. There is none if the data was joined from
+    /// several lines, and so is no part of the event.
+    fn placed_in(mut self, event: &[u8], data: &[u8]) -> Self {
+        if let Self::Chunk(Chunk { null_usage, .. }) = &mut self {
+            let data = data.trim_ascii();
+            let is_part = event.as_ptr_range().contains(&data.as_ptr());
+            let offset = (data.as_ptr() as usize).wrapping_sub(event.as_ptr() as usize);
+            *null_usage =
+                null_usage.take().filter(|_| is_part).map(|at| offset + at.start..offset + at.end);
+        }
+        self
     }
 }
 
@@ -142,6 +158,7 @@ impl StreamEvent {
             parts.delta.then(DeltaCollector::default),
         );
         let (summary, is_chunk) = summarize(event.name, data, Some(&mut sink));
+        let summary = summary.placed_in(&bytes, data);
         if !matches!(summary, EventSummary::Chunk(_)) {
             return (summary, Self { bytes, content: EventContent::Other });
         }
@@ -179,6 +196,21 @@ impl StreamEvent {
         self.bytes
     }
 
+    /// Returns the event without a `usage` of null, by the place of its value.
+    pub fn without_null_usage(mut self, value: Range<usize>) -> Self {
+        let Some(member) = usage_member(&self.bytes, value) else { return self };
+        self.bytes = [&self.bytes[..member.start], &self.bytes[member.end..]].concat().into();
+        if let EventContent::Chunk(content) = &mut self.content
+            && let Some(Ok(texts)) = &mut content.texts
+        {
+            let ranges = texts.texts.iter_mut().map(|field| &mut field.at);
+            for range in ranges.chain(&mut texts.logprobs).filter(|it| it.start >= member.end) {
+                *range = range.start - member.len()..range.end - member.len();
+            }
+        }
+        self
+    }
+
     /// The content.
     pub fn content(&self) -> &EventContent {
         &self.content
@@ -211,6 +243,22 @@ impl StreamEvent {
         let rewritten = rewrite_event(&self.bytes, id, text)?;
         Some(Self::parse(rewritten.into(), parts).1)
     }
+}
+
+/// Returns the place of a `usage` with one comma beside it, by the place of its value. `None` if its name
+/// has an escape.
+pub fn usage_member(bytes: &[u8], value: Range<usize>) -> Option<Range<usize>> {
+    let before = bytes[..value.start].trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
+    let before = before.strip_suffix(b"\"usage\"")?;
+    if let Some(others) = before.trim_ascii_end().strip_suffix(b",") {
+        return Some(others.len()..value.end);
+    }
+    let behind = bytes[value.end..].trim_ascii_start();
+    let end = match behind.strip_prefix(b",") {
+        Some(others) => bytes.len() - others.len(),
+        None => value.end,
+    };
+    Some(before.len()..end)
 }
 
 /// Beginning of a line with data.
@@ -306,5 +354,46 @@ mod tests {
             assert!(matches!(parsed.content(), EventContent::Other), "{event}");
         }
         assert!(matches!(parse("data: {}\n\n").0, EventSummary::Chunk(_)));
+    }
+
+    #[test]
+    fn null_usage_is_found_and_cut() {
+        let content = "\"choices\":[{\"delta\":{\"content\":\"a\"},\"logprobs\":{\"content\":[]}}]";
+        for (data, expected) in [
+            (format!("{{{content},\"usage\":null}}"), Some(format!("{{{content}}}"))),
+            (format!("{{\"usage\" : null , {content}}}"), Some(format!("{{ {content}}}"))),
+            (
+                format!("{{\"id\":1,\"usage\":null,{content}}}"),
+                Some(format!("{{\"id\":1,{content}}}")),
+            ),
+            ("{\"usage\":null}".to_owned(), Some("{}".to_owned())),
+            // Another member, another value, another level, a name with an escape, or several lines.
+            ("{\"id\":null}".to_owned(), None),
+            ("{\"usage\":{\"prompt_tokens\":1}}".to_owned(), None),
+            ("{\"choices\":[{\"delta\":{},\"usage\":null}]}".to_owned(), None),
+            ("{\"\\u0075sage\":null}".to_owned(), Some("{\"\\u0075sage\":null}".to_owned())),
+            ("{\"id\":1,\ndata: \"usage\":null}".to_owned(), None),
+        ] {
+            let event = format!("event: x\r\ndata:  {data}\r\n\r\n");
+            let EventSummary::Chunk(chunk) = parse(&event).0 else { panic!("{event}") };
+            let cut = chunk.null_usage.map(|value| {
+                assert_eq!(&event[value.clone()], "null");
+                parse(&event).1.without_null_usage(value)
+            });
+            let Some(cut) = cut else {
+                assert_eq!(None, expected, "{event}");
+                continue;
+            };
+            let bytes = String::from_utf8(cut.bytes().to_vec()).expect("text");
+            let shown =
+                bytes.strip_prefix("event: x\r\ndata:  ").expect("the fields stay").trim_end();
+            assert_eq!(Some(shown), expected.as_deref());
+            let (_, again) = parse(&bytes);
+            assert_eq!(
+                cut.into_editable().1,
+                again.into_editable().1,
+                "ranges are those of the new bytes"
+            );
+        }
     }
 }

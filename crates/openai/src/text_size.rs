@@ -54,7 +54,7 @@ impl TextSize {
 
     /// Measures every string inside a JSON value except the names of members: text, tool calls,
     /// parts, audio. It scans bytes, so deep nesting and lone surrogates cannot make it fail.
-    pub(crate) fn measure_json(value: &str) -> Self {
+    pub fn measure_json(value: &str) -> Self {
         let mut size = Self::default();
         let mut rest = value.as_bytes();
         while let Some(quote) = memchr(b'"', rest) {

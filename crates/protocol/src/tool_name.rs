@@ -12,6 +12,11 @@ impl ToolNames {
         self.0.get(written)
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns all tools, in the order of their names at the provider.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ToolName> {
         self.0.values()

@@ -52,6 +52,7 @@ fn translate(case: &Value) -> Vec<(&'static str, Value)> {
             Some("refuse") => SamplingPolicy::Refuse,
             _ => SamplingPolicy::Shed,
         },
+        ..Options::default()
     };
     match write_request(&request, &target(case), &options) {
         Ok(written) => {

@@ -36,8 +36,12 @@ fn translate_everywhere(protocol: Protocol, body: &[u8]) {
         target.accepts_custom_tools = false;
         target.reasoning_field = ReasoningField::ReasoningDetails;
         target.thinking_form = ThinkingForm::Budget;
-        let options =
-            Options { lossy: &lossy, unknown: UnknownPolicy::Shed, sampling: SamplingPolicy::Shed };
+        let options = Options {
+            lossy: &lossy,
+            unknown: UnknownPolicy::Shed,
+            sampling: SamplingPolicy::Shed,
+            is_view: false,
+        };
         for (target, options) in [strict, (target, options)] {
             if let Ok(written) = write_request(&request, &target, &options) {
                 let text = String::from_utf8_lossy(&written.body);

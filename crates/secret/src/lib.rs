@@ -48,6 +48,11 @@ impl KeyDigest {
         Self(Sha256::digest(key.as_bytes()).into())
     }
 
+    /// The bytes, for a keyed hash of them.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Compares in constant time. The choices for many keys can be combined without an early exit.
     pub fn matches(&self, other: &Self) -> Choice {
         self.0.ct_eq(&other.0)

@@ -156,7 +156,7 @@ fn long_text_is_refused_whole_and_accepted_in_chunks() {
     let world = World::new(1, upstreams(SERVICE));
     let (_, body) = send(&world, text_request(AliyunAction::Text, &text, 0));
     let refused = aliyun::parse_text_verdict(&body, None).expect_err("the text is too long");
-    assert_eq!(refused.0, "code 400: Invalid parameter: content is too long");
+    assert_eq!(refused.reason, "code 400: Invalid parameter: content is too long");
     for (nonce, at) in (1..).zip(chunking::chunk_text(&text, aliyun::MAX_TEXT_CHARS)) {
         let (_, body) = send(&world, text_request(AliyunAction::Text, &text[at], nonce));
         assert_eq!(aliyun::parse_text_verdict(&body, Some(Level::Low)), Ok(Verdict::Pass));
@@ -210,7 +210,7 @@ fn service_with_failing_scripts_fails_in_their_order() {
     let ask = |nonce| send(&world, text_request(AliyunAction::Text, "[[high]]", nonce));
     let verdict = |body: &[u8]| aliyun::parse_text_verdict(body, Some(Level::High));
     assert_eq!(ask(1).0, 500);
-    assert_eq!(verdict(&ask(2).1).expect_err("588").0, "code 588: QPS exceeded");
+    assert_eq!(verdict(&ask(2).1).expect_err("588").reason, "code 588: QPS exceeded");
     assert!(verdict(&ask(3).1).is_err());
     let before = world.now();
     assert!(matches!(verdict(&ask(4).1), Ok(Verdict::Block(_))));

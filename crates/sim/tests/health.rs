@@ -92,3 +92,14 @@ fn retries_of_a_failing_target_stay_within_their_budget() {
     let Measurement { world, .. } = assert_served(failing, &generous, 1_000, Duration::ZERO);
     assert_eq!(world.calls()["first"].len(), 2_000);
 }
+
+#[test]
+fn empty_answer_is_not_measured() {
+    // Of the measured latencies, the slowest calls are hedged. Empty answers are fast and no proof of speed.
+    let mut scripts = vec!["answer = ''\nprompt_tokens = 9\ncompletion_tokens = 0"; 100];
+    scripts.push("answer = 'Hello'\ndelay = '1s'");
+    let Measurement { world, targets, .. } =
+        assert_served(upstream(&scripts), "hedge = {}\n", 101, Duration::from_millis(10));
+    assert!(targets.iter().all(|target| target == "first/m"), "{:?}", targets.last());
+    assert!(!world.calls().contains_key("other"));
+}

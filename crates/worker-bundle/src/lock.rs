@@ -50,7 +50,7 @@ mod tests {
     use super::BuildLock;
 
     #[test]
-    fn second_build_waits_for_the_first() {
+    fn finding_3_second_build_waits_for_the_first() {
         let path = std::env::temp_dir().join(format!("worker-bundle-{}-lock", std::process::id()));
         let first = BuildLock::acquire(&path).expect("nobody has it");
         let content = std::fs::read_to_string(&path).expect("it names its owner");

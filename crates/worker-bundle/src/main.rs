@@ -122,7 +122,15 @@ impl Worker {
         let manifest = self.directory.join("Cargo.toml");
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command
-            .args(["build", "--release", "--lib", "--target", TARGET, "--manifest-path"])
+            .args([
+                "build",
+                "--locked",
+                "--release",
+                "--lib",
+                "--target",
+                TARGET,
+                "--manifest-path",
+            ])
             .arg(&manifest)
             .arg("--message-format=json-render-diagnostics")
             // Read by wasm-bindgen's macro: js-sys provides the futures that the glue code needs.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::child::Processes;
+use crate::freshness::LastBuild;
 use crate::root;
 use crate::tools::{announce, runs};
 
@@ -33,7 +34,7 @@ pub(crate) fn worker(processes: &mut Processes) -> anyhow::Result<()> {
     announce("building the Worker (about four minutes the first time)");
     processes.run_checked(
         "the bundler's build",
-        cargo().args(["build", "-p", "worker-bundle"]),
+        locked_build().args(["-p", "worker-bundle"]),
         BUILD_TIMEOUT,
     )?;
     let mut bundle = Command::new(target_directory()?.join("debug/worker-bundle"));
@@ -44,22 +45,56 @@ pub(crate) fn worker(processes: &mut Processes) -> anyhow::Result<()> {
     )
 }
 
+/// Path of the Worker's code as cargo compiles it: with the names of functions, before wasm-opt.
+pub(crate) fn worker_code() -> anyhow::Result<PathBuf> {
+    Ok(target_directory()?.join(WORKER_TARGET).join("release/edge_cloudflare.wasm"))
+}
+
+/// Builds the Worker, unless nothing that it is made of has changed.
+pub(crate) fn current_worker(processes: &mut Processes) -> anyhow::Result<()> {
+    let last = LastBuild::of("worker", &target_directory()?);
+    if last.is_current(&root(), &root().join("edge-cloudflare/build/index.js")) {
+        return Ok(());
+    }
+    worker(processes)?;
+    last.record()
+}
+
+/// Builds the Spin component, unless nothing that it is made of has changed, and returns its path.
+pub(crate) fn current_component(processes: &mut Processes) -> anyhow::Result<PathBuf> {
+    let last = LastBuild::of("component", &target_directory()?);
+    let built = component_path()?;
+    if !last.is_current(&root(), &built) {
+        component(processes)?;
+        last.record()?;
+    }
+    Ok(built)
+}
+
 /// Builds the Spin component and returns its path.
 pub(crate) fn component(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     console(processes)?;
     announce("building the Spin component (about two minutes the first time)");
-    let arguments = ["build", "--release", "--target", COMPONENT_TARGET, "-p", "edge-spin"];
-    processes.run_checked("the component's build", cargo().args(arguments), BUILD_TIMEOUT)?;
+    let arguments = ["--release", "--target", COMPONENT_TARGET, "-p", "edge-spin"];
+    processes.run_checked(
+        "the component's build",
+        locked_build().args(arguments),
+        BUILD_TIMEOUT,
+    )?;
+    component_path()
+}
+
+fn component_path() -> anyhow::Result<PathBuf> {
     Ok(target_directory()?.join(COMPONENT_TARGET).join("release/edge_spin.wasm"))
 }
 
 /// Builds the simulated provider and returns its path.
 pub(crate) fn demo_provider(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     announce("building the simulated providers (about half a minute the first time)");
-    let arguments = ["build", "-p", "sim", "--bin", "serin-upstream"];
+    let arguments = ["-p", "sim", "--bin", "serin-upstream"];
     processes.run_checked(
         "the simulated providers' build",
-        cargo().args(arguments),
+        locked_build().args(arguments),
         BUILD_TIMEOUT,
     )?;
     Ok(target_directory()?.join("debug/serin-upstream"))
@@ -68,9 +103,16 @@ pub(crate) fn demo_provider(processes: &mut Processes) -> anyhow::Result<PathBuf
 /// Builds the wasmtime host, which serves the component without Spin, and returns its path.
 pub(crate) fn spin_host(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     announce("building the wasmtime host (about six minutes the first time)");
-    let arguments = ["build", "-p", "tests", "--bin", "serin-spin-host"];
-    processes.run_checked("the host's build", cargo().args(arguments), BUILD_TIMEOUT)?;
+    let arguments = ["-p", "tests", "--bin", "serin-spin-host"];
+    processes.run_checked("the host's build", locked_build().args(arguments), BUILD_TIMEOUT)?;
     Ok(target_directory()?.join("debug/serin-spin-host"))
+}
+
+/// Build with the versions of Cargo.lock, and no others.
+fn locked_build() -> Command {
+    let mut command = cargo();
+    command.args(["build", "--locked"]);
+    command
 }
 
 /// Command for the cargo that runs xtask, in the root of the repository.

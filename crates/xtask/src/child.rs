@@ -70,7 +70,7 @@ impl Processes {
     }
 
     /// Starts a service and writes `input` to its standard input, which stays open if `keep_input`.
-    /// Prints piped standard output with its records shortened.
+    /// Prints piped output with its records and warnings shortened.
     pub(crate) fn start(
         &mut self,
         name: &str,
@@ -85,7 +85,10 @@ impl Processes {
             stdin.write_all(input).and_then(|()| stdin.flush()).ok();
         }
         if let Some(output) = child.stdout.take() {
-            std::thread::spawn(move || log::relay(output));
+            std::thread::spawn(move || log::relay(output, std::io::stdout()));
+        }
+        if let Some(output) = child.stderr.take() {
+            std::thread::spawn(move || log::relay(output, std::io::stderr()));
         }
         let id = child.id();
         let _input = stdin.filter(|_| keep_input);
@@ -145,6 +148,14 @@ impl Processes {
             }
         }
         None
+    }
+
+    /// Ends a service, which does not count as ended by itself.
+    pub(crate) fn stop(&mut self, id: u32) {
+        if let Some(index) = self.running.iter().position(|running| running.child.id() == id) {
+            let mut running = self.running.remove(index);
+            self.forget(&mut running.child);
+        }
     }
 
     /// Waits for one `POLL_INTERVAL`.

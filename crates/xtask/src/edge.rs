@@ -43,16 +43,17 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Pipes the host's standard output if its records are to be shortened.
+    /// Pipes the host's output if its records and warnings are to be shortened.
     fn pipe_log(&self, command: &mut Command) {
         match self.log {
-            log::Format::Short => command.stdout(Stdio::piped()),
+            log::Format::Short => command.stdout(Stdio::piped()).stderr(Stdio::piped()),
             log::Format::Json => command,
         };
     }
 }
 
 /// Built artifact, ready to start.
+#[derive(Clone)]
 pub(crate) enum Ready {
     Worker,
     /// Component for the Spin CLI.
@@ -92,7 +93,7 @@ impl Edge {
             Self::Cloudflare => {
                 tools::target(processes, WORKER_TARGET)?;
                 tools::packages(processes)?;
-                artifact::worker(processes)?;
+                artifact::current_worker(processes)?;
                 Ok(Ready::Worker)
             }
             Self::Spin => {
@@ -106,22 +107,23 @@ impl Edge {
                         "Spin {version} is installed: `spin up` serves the component"
                     ));
                     require_declared(service)?;
-                    artifact::component(processes)?;
+                    artifact::current_component(processes)?;
                     return Ok(Ready::Spin);
                 }
                 announce(
                     "the Spin CLI (4.1 or newer) is missing: using the wasmtime host in tests/",
                 );
                 let program = artifact::spin_host(processes)?;
-                Ok(Ready::Host { program, component: artifact::component(processes)? })
+                Ok(Ready::Host { program, component: artifact::current_component(processes)? })
             }
         }
     }
 }
 
 impl Ready {
-    /// Starts the host. Command lines contain no secrets: every user of the machine can read them.
-    pub(crate) fn start(self, processes: &mut Processes, service: &Service) -> anyhow::Result<()> {
+    /// Starts the host and returns its process. Command lines contain no secrets: every user of the machine can
+    /// read them.
+    pub(crate) fn start(self, processes: &mut Processes, service: &Service) -> anyhow::Result<u32> {
         let port = service.port.to_string();
         match self {
             Self::Worker => {
@@ -133,7 +135,7 @@ impl Ready {
                 command.arg("edge-cloudflare/serve.mjs");
                 service.pipe_log(&mut command);
                 let input = format!("{options}\n");
-                processes.start("the Workers runtime", &mut command, input.as_bytes(), true)?;
+                processes.start("the Workers runtime", &mut command, input.as_bytes(), true)
             }
             Self::Spin => {
                 let mut command = Command::new("spin");
@@ -149,7 +151,7 @@ impl Ready {
                     command.env(format!("SPIN_VARIABLE_{}", name.to_ascii_uppercase()), value);
                 }
                 service.pipe_log(&mut command);
-                processes.start("spin", &mut command, &[], true)?;
+                processes.start("spin", &mut command, &[], true)
             }
             Self::Host { program, component } => {
                 let mut command = Command::new(program);
@@ -159,10 +161,9 @@ impl Ready {
                 command.arg("--state").arg(&service.state);
                 service.pipe_log(&mut command);
                 let input = json!(variables(service)).to_string();
-                processes.start("the wasmtime host", &mut command, input.as_bytes(), false)?;
+                processes.start("the wasmtime host", &mut command, input.as_bytes(), false)
             }
         }
-        Ok(())
     }
 }
 

@@ -12,8 +12,18 @@ use crate::child::Processes;
 use crate::root;
 
 /// The targets, as in `crates/fuzz/libfuzzer/Cargo.toml`.
-const TARGETS: [&str; 8] =
-    ["admission", "answers", "configuration", "events", "keys", "reports", "texts", "tokens"];
+const TARGETS: [&str; 10] = [
+    "admission",
+    "answers",
+    "configuration",
+    "events",
+    "keys",
+    "reports",
+    "streams",
+    "texts",
+    "tokens",
+    "translations",
+];
 /// Flags of the instrumentation that libFuzzer reads (LLVM, SanitizerCoverage).
 const INSTRUMENTATION: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \

@@ -30,15 +30,15 @@ impl Format {
     }
 }
 
-/// Copies a host's output to standard output, with records shortened, until the host ends.
-pub(crate) fn relay(output: impl Read) {
+/// Copies a host's output with records and warnings shortened, until the host ends.
+pub(crate) fn relay(output: impl Read, mut target: impl Write) {
     let mut reader = BufReader::new(output);
     let mut bytes = Vec::new();
     while matches!(reader.read_until(b'\n', &mut bytes), Ok(count) if count > 0) {
         let line = String::from_utf8_lossy(&bytes);
         if let Some(line) = shorten(line.trim_end()) {
             // Continues without a reader, because a full pipe would block the host.
-            writeln!(std::io::stdout(), "{line}").ok();
+            writeln!(target, "{line}").ok();
         }
         bytes.clear();
     }
@@ -53,11 +53,30 @@ fn shorten(line: &str) -> Option<Cow<'_, str>> {
     if fields.contains_key("listening") {
         return None;
     }
-    let record = Value::Object(fields);
-    if record["event"] != "request" {
-        return Some(Cow::Borrowed(line));
+    let event = Value::Object(fields);
+    Some(match event["event"].as_str() {
+        Some("request") => Cow::Owned(summary(&event)),
+        Some("warning") => match event["message"].as_str() {
+            Some(message) => Cow::Owned(format!("warning: {message}")),
+            None => Cow::Borrowed(line),
+        },
+        Some("configuration") => Cow::Owned(format!("configuration: {}", in_force(&event))),
+        _ => Cow::Borrowed(line),
+    })
+}
+
+/// Describes the configuration that counts, by the admin API or by the event at the start of an instance.
+pub(crate) fn in_force(status: &Value) -> String {
+    let version = &status["version"];
+    if status["source"] == "deployed" {
+        return format!("the deployed document is in force (version {version})");
     }
-    Some(Cow::Owned(summary(&record)))
+    format!(
+        "version {version}, put by {} at {}, is in force; the deployed document is not (config follow returns \
+         to it)",
+        status["created_by"].as_str().unwrap_or("-"),
+        status["created_at"].as_str().unwrap_or("-")
+    )
 }
 
 /// Formats a record, for example
@@ -70,8 +89,10 @@ fn summary(record: &Value) -> String {
     for word in [text("route").or(text("operation")), text("model")].into_iter().flatten() {
         line = format!("{line} {word}");
     }
-    if let Some(target) = text("rested") {
-        line += &format!(" ({} cools down)", provider(target));
+    for skipped in record["skipped"].as_array().into_iter().flatten() {
+        let target = provider(skipped["target"].as_str().unwrap_or_default());
+        let reason = skipped["reason"].as_str().unwrap_or_default().replace('_', " ");
+        line += &format!(" ({target}: {reason})");
     }
     if let Some(limit) = text("limited_by") {
         line += &format!(" (over {limit})");
@@ -167,8 +188,8 @@ mod tests {
             "08:41:03Z 200 chat gpt-4o → openai 503, deepseek connect, local 200 · 5 ms · 15 tokens",
         );
         assert_short(
-            &json!({ "rested": "openai/gpt-4o", "attempts": [{ "target": "local/qwq-32b", "result": "answered", "status": 200 }] }),
-            "08:41:03Z 200 chat gpt-4o (openai cools down) → local 200 · 5 ms · 15 tokens",
+            &json!({ "skipped": [{ "target": "openai/gpt-4o", "reason": "keys_cool_down" }], "attempts": [{ "target": "local/qwq-32b", "result": "answered", "status": 200 }] }),
+            "08:41:03Z 200 chat gpt-4o (openai: keys cool down) → local 200 · 5 ms · 15 tokens",
         );
     }
 
@@ -196,10 +217,19 @@ mod tests {
     #[test]
     fn other_lines_are_unchanged_and_program_lines_dropped() {
         for line in
-            ["Version 5 cannot be served here", "{ not JSON", r#"{"event":"warning"}"#, "[1]", ""]
+            ["Ready", "{ not JSON", r#"{"event":"other"}"#, r#"{"event":"warning"}"#, "[1]", ""]
         {
             assert_eq!(shorten(line).as_deref(), Some(line));
         }
+        // Finding 48: warnings are JSON among lines of JSON.
+        assert_eq!(
+            shorten(r#"{"event":"warning","at_ms":1,"message":"a\nb"}"#).as_deref(),
+            Some("warning: a\nb")
+        );
+        assert_eq!(
+            shorten(r#"{"event":"configuration","source":"version","version":5,"created_by":"eve","created_at":"2026-12-01T00:00:00.000Z"}"#).as_deref(),
+            Some("configuration: version 5, put by eve at 2026-12-01T00:00:00.000Z, is in force; the deployed document is not (config follow returns to it)")
+        );
         assert_eq!(shorten(r#"{"listening":{"serin":8787}}"#), None);
     }
 }

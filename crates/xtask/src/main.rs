@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask up | check | config | test | bench`.
+//! Developer commands: `cargo xtask up | check | config | consumers | test | bench`.
 //!
 //! Builds, serves and tests with the ordinary tools of each host. The products do not depend on it:
 //! both of them deploy without it.
@@ -11,11 +11,14 @@ mod config;
 mod config_file;
 mod demo;
 mod edge;
+mod freshness;
 mod fuzz;
 mod log;
+mod panics;
 mod plan;
 mod secrets;
 mod spin_names;
+mod state_lock;
 mod test;
 mod tools;
 mod up;
@@ -36,6 +39,7 @@ serin, an AI gateway that runs at the edge.
                              .dev.vars and from environment variables of the same name
       --state DIR            the directory of local storage (default .serin/state, for the demo .serin/demo)
       --demo                 simulated providers instead of real ones (also when no provider key is set)
+      --watch                serves a changed configuration file at once; an invalid one is reported
       --log short|json       the format of request records (default: short in a terminal, else json)
 
   cargo xtask check [FILE]   validates a configuration and prints each route's plan, offline
@@ -48,6 +52,13 @@ serin, an AI gateway that runs at the edge.
       --yes                  applies a put or restore without a prompt, after printing the changes
                              exit codes: 0 done, or no difference; 1 a difference, or rejected;
                              2 wrong arguments; 3 any other failure. Requires curl
+
+  cargo xtask consumers apply FILE
+                             makes the consumers that the admin API keeps equal to [[consumers]] of a
+                             TOML or JSON file (without keys), after printing the changes
+      --dry-run              only prints the changes; exit code 1 if there are any
+      --prune                also deletes consumers that the file does not have, with their keys
+      --url, --token-env, --yes, exit codes: as for config
 
   cargo xtask test           every test, in order, with a summary, as in CI
       --only NAME            one step; an unknown name lists all steps
@@ -97,6 +108,9 @@ fn dispatch(arguments: &mut lexopt::Parser) -> anyhow::Result<ExitCode> {
         Some("up") => up::run(up::Options::parse(arguments)?),
         Some("check") => check::run(&check::Options::parse(arguments)?),
         Some("config") => Ok(config::run(&config::Options::parse(arguments)?)),
+        Some("consumers") => {
+            Ok(config::consumers::run(&config::consumers::Options::parse(arguments)?))
+        }
         Some("test") => test::run(&test::Options::parse(arguments)?),
         Some("fuzz") => fuzz::run(&fuzz::Options::parse(arguments)?),
         Some("bench") => bench::run(bench::Options::parse(arguments)?),

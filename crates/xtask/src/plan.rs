@@ -4,6 +4,7 @@
 pub(crate) mod access;
 pub(crate) mod coverage;
 pub(crate) mod guards_cache_observe;
+mod rollout;
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -82,6 +83,11 @@ fn write_route(config: &Config, route: &Route, out: &mut String) -> fmt::Result 
     }
     if let Some(sticky) = sticky {
         write_line(out, "sticky by", &sticky)?;
+    }
+    if let Some(rules) = &route.rollout {
+        for (index, line) in rollout::describe(route, rules).iter().enumerate() {
+            write_line(out, if index == 0 { "rollout" } else { "" }, line)?;
+        }
     }
     for (index, target) in route.fallback.iter().enumerate() {
         let name = if index == 0 { "fallback" } else { "" };

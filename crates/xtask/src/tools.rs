@@ -4,6 +4,7 @@
 //! Each step prints its download, the reason and the expected time. Existing tools stay unchanged.
 
 use std::ffi::OsString;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -14,9 +15,21 @@ use crate::child::Processes;
 use crate::root;
 
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(20 * 60);
-/// Python packages of the edge tests: the official client, and parsers for metrics and spans.
-const PYTHON_PACKAGES: [&str; 3] =
-    ["openai==3.52.0", "prometheus-client==0.26.0", "opentelemetry-proto==1.45.2"];
+/// Python packages of the edge tests: the official clients, agent frameworks, parsers for metrics and spans,
+/// and a reader of OpenAPI documents that sends what they allow.
+const PYTHON_PACKAGES: [&str; 7] = [
+    "openai==3.57.0",
+    "anthropic==2.14.0",
+    "openai-agents==0.24.0",
+    "pydantic-ai-slim[openai,anthropic]==2.66.0",
+    "prometheus-client==0.26.0",
+    "opentelemetry-proto==1.45.2",
+    "schemathesis==4.32.5",
+];
+
+/// Coding agents of the edge tests. They are large, and installed beside the repository.
+const AGENT_PACKAGES: [&str; 3] =
+    ["@anthropic-ai/claude-code@2.1.332", "@openai/codex@0.171.0", "node@24.21.0"];
 
 /// Directory of the installed tools, shared by all clones.
 pub(crate) fn cache() -> PathBuf {
@@ -103,8 +116,7 @@ fn debian_package(processes: &mut Processes, name: &str) -> anyhow::Result<()> {
 
 /// Installs a Python environment with `PYTHON_PACKAGES` unless it is present. Returns its program.
 pub(crate) fn python(processes: &mut Processes) -> anyhow::Result<PathBuf> {
-    let directory =
-        cache().join(format!("python-{}", PYTHON_PACKAGES.join("-").replace("==", "-")));
+    let directory = cache().join(format!("python-{:016x}", digest(&PYTHON_PACKAGES)));
     let python = directory.join("bin/python");
     // Written last, so that an interrupted installation is repeated.
     let complete = directory.join("complete");
@@ -125,6 +137,42 @@ pub(crate) fn python(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     std::fs::write(&complete, PYTHON_PACKAGES.join(" "))
         .with_context(|| format!("cannot write {} ($SERIN_TOOLS)", complete.display()))?;
     Ok(python)
+}
+
+/// Installs the coding agents unless they are present. Returns the directory of their programs; `None` if they
+/// cannot be installed here, which the tests say.
+pub(crate) fn agents(processes: &mut Processes) -> Option<PathBuf> {
+    let directory = cache().join(format!("agents-{:016x}", digest(&AGENT_PACKAGES)));
+    let programs = directory.join("node_modules/.bin");
+    let complete = directory.join("complete");
+    if complete.exists() {
+        return Some(programs);
+    }
+    announce(&format!("{}, for the tests (1 GB, about a minute)", AGENT_PACKAGES.join(", ")));
+    std::fs::create_dir_all(&directory).ok()?;
+    std::fs::write(directory.join("package.json"), "{\"private\":true}").ok()?;
+    let mut install = Command::new("npm");
+    install.current_dir(&directory).args([
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel=error",
+    ]);
+    install.args(AGENT_PACKAGES);
+    let installed = processes.run_checked("npm", &mut install, INSTALL_TIMEOUT);
+    if let Err(error) = installed {
+        println!("the coding agents are not tested: {error:#}");
+        return None;
+    }
+    std::fs::write(&complete, AGENT_PACKAGES.join(" ")).ok()?;
+    Some(programs)
+}
+
+/// Digest of a list of packages: another list is another environment.
+fn digest(packages: &[&str]) -> u64 {
+    let mut list = DefaultHasher::new();
+    packages.hash(&mut list);
+    list.finish()
 }
 
 /// Command for a program in `node_modules`, with the Node packages of this repository first in

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
+use ::config::{Config, KeySource, ModelPattern, author};
 use anyhow::{Context, bail};
-use config::{Config, KeySource, ModelPattern, author};
 
 use crate::check::default_configuration;
 use crate::child::Processes;
@@ -12,7 +13,8 @@ use crate::config_file::Document;
 use crate::demo::{self, Demo};
 use crate::edge::{self, Edge, Service};
 use crate::secrets::Secrets;
-use crate::{log, root};
+use crate::state_lock::StateLock;
+use crate::{config, log, root};
 
 /// Arguments of `up`.
 #[derive(Default)]
@@ -23,6 +25,7 @@ pub(crate) struct Options {
     secrets: Vec<String>,
     state: Option<PathBuf>,
     demo: bool,
+    watch: bool,
     log: Option<log::Format>,
 }
 
@@ -48,6 +51,7 @@ impl Options {
                 }
                 Long("state") => options.state = Some(arguments.value()?.into()),
                 Long("demo") => options.demo = true,
+                Long("watch") => options.watch = true,
                 Long("log") => {
                     let name = arguments.value()?.string()?;
                     let unknown = format!("--log needs short or json, not {name}");
@@ -58,6 +62,9 @@ impl Options {
         }
         if options.demo && options.config.is_some() {
             return Err("--demo has its own configuration: omit --config".into());
+        }
+        if options.demo && options.watch {
+            return Err("--watch is for a file, and --demo has its own configuration".into());
         }
         Ok(options)
     }
@@ -96,23 +103,24 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
         Err(reason) => bail!("{reason}"),
     };
     let here = std::env::current_dir()?;
-    // A document that was put into the state replaces the file: the demo must not serve the user's.
-    let usual_state = if demo.is_some() { ".serin/demo" } else { ".serin/state" };
-    let service = Service {
+    let mut service = Service {
         document: author::to_json(&document.text)?,
         secrets: document.secrets(&secrets),
         port,
-        state: here.join(options.state.unwrap_or_else(|| root().join(usual_state))),
+        state: here.join(options.state.unwrap_or_else(|| root().join(usual_state(demo.is_some())))),
         log: options.log.unwrap_or_else(log::Format::usual),
     };
     create_state(&service.state)?;
-    options.edge.prepare(&mut processes, &service)?.start(&mut processes, &service)?;
+    let _lock = StateLock::acquire(&service.state, port)?;
+    let ready = options.edge.prepare(&mut processes, &service)?;
+    let host = ready.clone().start(&mut processes, &service)?;
     edge::await_health(&mut processes, port)?;
     let base = format!("http://127.0.0.1:{port}");
     println!(
         "\nserin is up at {base}. Its state is in {}. Ctrl-C ends it.\n",
         service.state.display()
     );
+    println!("{}\n", configuration_line(&base, &service));
     match &demo {
         Some(demo) => println!("{}\n", demo.tour(&base)),
         None => {
@@ -120,7 +128,79 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
             println!("{}\n", example_command(&base, &document, &config));
         }
     }
-    watch(&mut processes, demo)
+    let mut file = (options.watch && demo.is_none()).then(|| WatchedFile::new(&document.path));
+    serve(&mut processes, demo, |processes| {
+        let Some(file) = file.as_mut() else { return Ok(()) };
+        if !file.has_changed() {
+            return Ok(());
+        }
+        match reread(&file.path, &secrets) {
+            Err(reason) => eprint!("{reason}"),
+            Ok(document) => {
+                service.document = author::to_json(&document.text)?;
+                service.secrets = document.secrets(&secrets);
+                processes.stop(file.host.unwrap_or(host));
+                file.host = Some(ready.clone().start(processes, &service)?);
+                edge::await_health(processes, port)?;
+                println!("\n{} is served as it is now.", file.path.display());
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Directory of local storage in the repository. A document that was put into the state replaces the file: the
+/// demo must not serve the user's.
+fn usual_state(is_demo: bool) -> &'static str {
+    if is_demo { ".serin/demo" } else { ".serin/state" }
+}
+
+/// Configuration file whose changes are served.
+struct WatchedFile {
+    path: PathBuf,
+    changed: Option<SystemTime>,
+    /// Process of the host since the last change. `None` if it is the first one.
+    host: Option<u32>,
+}
+
+impl WatchedFile {
+    fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), changed: Self::changed(path), host: None }
+    }
+
+    fn changed(path: &Path) -> Option<SystemTime> {
+        path.metadata().and_then(|file| file.modified()).ok()
+    }
+
+    /// Whether the file has changed since the last call. Editors may replace it, so that it is missing for a
+    /// moment.
+    fn has_changed(&mut self) -> bool {
+        let now = Self::changed(&self.path);
+        now.is_some() && std::mem::replace(&mut self.changed, now) != now
+    }
+}
+
+/// Reads a changed configuration. The error lists every problem.
+fn reread(path: &Path, secrets: &Secrets) -> Result<Document, String> {
+    let document =
+        Document::read(path, "up --config FILE").map_err(|error| format!("{error:#}\n"))?;
+    validate(&document, secrets)?;
+    Ok(document)
+}
+
+/// States which configuration counts: a version that was put into the state outlives the file.
+fn configuration_line(base: &str, service: &Service) -> String {
+    let status = match service.secrets.get("ADMIN_TOKEN") {
+        Some(token) => config::describe(base, token.reveal()),
+        None => Err(anyhow::anyhow!("ADMIN_TOKEN is not set")),
+    };
+    match status {
+        Ok(status) => format!("Configuration: {status}."),
+        Err(reason) => format!(
+            "Configuration: not known here ({reason:#}). A version that was put into this state would replace \
+             the file; the line \"configuration\" at the first request says which one counts."
+        ),
+    }
 }
 
 /// Creates the directory of local storage, and checks that it can be written.
@@ -183,7 +263,7 @@ fn example_command(base: &str, document: &Document, config: &Config) -> String {
         routes.find_map(|(index, route)| Some((index, route.models.iter().find_map(exact)?)));
     let (route, model) =
         found.map_or((None, "MODEL".to_owned()), |(index, model)| (Some(index), model));
-    let may_ask = |consumer: &&config::Consumer| {
+    let may_ask = |consumer: &&::config::Consumer| {
         let is_allowed = consumer
             .permissions
             .routes
@@ -211,9 +291,14 @@ fn example_command(base: &str, document: &Document, config: &Config) -> String {
     )
 }
 
-/// Waits for Ctrl-C and restarts simulated providers. Fails if the host ends.
-fn watch(processes: &mut Processes, mut demo: Option<Demo>) -> anyhow::Result<ExitCode> {
+/// Waits for Ctrl-C, restarts simulated providers, and calls a function meanwhile. Fails if the host ends.
+fn serve(
+    processes: &mut Processes,
+    mut demo: Option<Demo>,
+    mut meanwhile: impl FnMut(&mut Processes) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
     while !processes.is_interrupted() {
+        meanwhile(processes)?;
         if let Some(ended) = processes.ended() {
             match demo.as_mut().and_then(|demo| demo.note_end(&ended)) {
                 Some(message) => println!("\n{message}\n"),
@@ -236,7 +321,9 @@ mod tests {
     use crate::log;
     use crate::secrets::Secrets;
 
-    use super::{Options, create_state, example_command, validate};
+    use std::time::{Duration, SystemTime};
+
+    use super::{Options, WatchedFile, create_state, example_command, usual_state, validate};
 
     fn parse(words: &[&str]) -> Result<Options, lexopt::Error> {
         Options::parse(&mut lexopt::Parser::from_args(words))
@@ -282,10 +369,30 @@ mod tests {
         assert_refused(&["--port"], "--port");
         assert_refused(&["--demo", "--config", "a.toml"], "--config");
         assert_refused(&["--log", "xml"], "short or json");
+        assert_refused(&["--demo", "--watch"], "--watch");
         assert_refused(&["--verbose"], "--verbose");
         assert_refused(&["extra"], "extra");
         let Err(error) = parse(&["--secret", "sk-hidden"]) else { panic!("it has no name") };
         assert!(!error.to_string().contains("sk-hidden"), "{error}");
+    }
+
+    #[test]
+    fn finding_6_demo_has_a_state_of_its_own() {
+        assert_ne!(usual_state(true), usual_state(false));
+    }
+
+    #[test]
+    fn finding_11_changed_file_is_noticed_once() {
+        let path = std::env::temp_dir().join(format!("serin-watched-{}", std::process::id()));
+        std::fs::write(&path, "a").expect("the file is written");
+        let mut watched = WatchedFile::new(&path);
+        assert!(!watched.has_changed());
+        let later = SystemTime::now() + Duration::from_secs(5);
+        let file = std::fs::File::open(&path).expect("it exists");
+        file.set_modified(later).expect("it is ours");
+        assert!(watched.has_changed() && !watched.has_changed());
+        std::fs::remove_file(&path).expect("it exists");
+        assert!(!watched.has_changed(), "an editor may be about to replace it");
     }
 
     #[test]

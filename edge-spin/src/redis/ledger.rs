@@ -16,7 +16,7 @@ use gateway::host::Clock;
 use gateway::host::error::HostError;
 use ledger::{Book, BookId, LedgerReply, Operation};
 
-use crate::commit::{corrupt_book, is_read_only, too_many_conflicts};
+use crate::commit::{corrupt_book, too_many_conflicts};
 use crate::commit_queue::backoff;
 
 /// Attempts before an operation fails. The gateway's own timeout usually comes first.
@@ -134,7 +134,7 @@ impl RedisLedger {
         head.book.sweep(now);
         let reply = head.book.apply(now, operation);
         let expected = head.token;
-        let change = if is_read_only(operation) || matches!(reply, LedgerReply::Denied(_)) {
+        let change = if operation.is_read_only() || matches!(reply, LedgerReply::Denied(_)) {
             // Effects of sweeping need no write: the next reader computes them again.
             Change::None
         } else if head.book.is_empty() {

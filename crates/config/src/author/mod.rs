@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::parse::MissingSecrets;
 use super::problem::{Problem, Problems};
-use super::provider::ProviderKind;
+use super::provider_kind::ProviderKind;
 use super::raw::{Document, SecretText};
 use super::{Config, SecretLookup, parse};
 use shape::Shaped;

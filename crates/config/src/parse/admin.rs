@@ -1,8 +1,10 @@
 //! `[admin]`: operators of the admin API.
 
+use std::time::Duration;
+
 use secret::KeyDigest;
 
-use super::super::auth::{Operator, Role};
+use super::super::auth::{Operator, Role, SessionTimes};
 use super::super::consumer::Consumer;
 use super::super::raw;
 use super::diagnostics::{Diagnostics, quoted};
@@ -14,6 +16,28 @@ const RESERVED_OPERATOR_NAME: &str = "admin";
 
 /// The shortest token of an operator or of `ADMIN_TOKEN` that is not easily guessed, in bytes.
 pub const MIN_TOKEN_BYTES: usize = 24;
+
+/// The shortest idle time of a session: a session is renewed at most once a minute.
+const MIN_IDLE: Duration = Duration::from_secs(60);
+
+/// Parses the times of sessions.
+pub(super) fn session_times(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &raw::AdminSession,
+) -> SessionTimes {
+    let default = SessionTimes::default();
+    let total = path.field("total");
+    let total = diagnostics.positive_duration(&total, raw.total.as_ref(), default.total);
+    let idle_path = path.field("idle");
+    let default_idle = default.idle.min(total);
+    let idle = diagnostics.duration_or(&idle_path, raw.idle.as_ref(), default_idle);
+    if idle < MIN_IDLE || idle > total {
+        let found = raw.idle.as_ref().map_or_else(|| "the default".to_owned(), |it| quoted(&it.0));
+        diagnostics.report(&idle_path, found, "a duration from 1m to `total`");
+    }
+    SessionTimes { idle, total }
+}
 
 /// Parses every operator.
 pub(super) fn operators(

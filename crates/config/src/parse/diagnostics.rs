@@ -167,10 +167,21 @@ impl<'a> Diagnostics<'a> {
         span: Option<&Span>,
         default: Duration,
     ) -> Duration {
+        self.duration_within(path, span, ("24h", MAX_WAIT), default)
+    }
+
+    /// A duration from zero to a maximum, which has a name.
+    pub(super) fn duration_within(
+        &mut self,
+        path: &DocPath<'_>,
+        span: Option<&Span>,
+        (name, max): (&str, Duration),
+        default: Duration,
+    ) -> Duration {
         let Some(span) = span else { return default };
         match span.duration() {
-            Some(duration) if duration <= MAX_WAIT => return duration,
-            Some(_) => self.report(path, quoted(&span.0), "24h at most"),
+            Some(duration) if duration <= max => return duration,
+            Some(_) => self.report(path, quoted(&span.0), format!("{name} at most")),
             None => self.report(path, quoted(&span.0), span.expected()),
         }
         default

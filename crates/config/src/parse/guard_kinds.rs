@@ -6,7 +6,7 @@ use regex_lite::Regex;
 
 use super::super::guard::{Judge, Moderation, Words};
 use super::super::index::ProviderIndex;
-use super::super::provider::ProviderKind;
+use super::super::provider_kind::ProviderKind;
 use super::super::raw;
 use super::diagnostics::{Diagnostics, quoted};
 use super::doc_path::DocPath;

@@ -18,6 +18,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 const EXPECTED_URL: &str = "an https address such as \"https://id.example.com/jwks.json\"";
 
+/// Claims that people may set themselves at many identity providers (OpenID Connect Core, 5.1).
+const CHOSEN_CLAIMS: [&str; 6] =
+    ["name", "nickname", "preferred_username", "email", "given_name", "profile"];
+
 /// Parses every issuer.
 pub(super) fn issuers(
     diagnostics: &mut Diagnostics<'_>,
@@ -59,6 +63,22 @@ fn issuer(
     for (index, audience) in raw.audiences.iter().flatten().enumerate() {
         check_text(diagnostics, &audiences.item(index), audience, "a value of `aud`");
     }
+    if raw.audiences.is_none() {
+        let message = "tokens that the issuer makes for other services are accepted, too. Set `audiences` to \
+                       the gateway's own";
+        diagnostics.warn(&audiences, message);
+    }
+    if let Some(token_type) = &raw.token_type {
+        check_text(diagnostics, &doc_path.field("token_type"), token_type, "a value of `typ`");
+    }
+    let lifetime = doc_path.field("max_lifetime");
+    let max_lifetime = raw.max_lifetime.as_ref();
+    let max_lifetime =
+        max_lifetime.map(|span| diagnostics.duration_or(&lifetime, Some(span), MINUTE));
+    if max_lifetime.is_some_and(|lifetime| lifetime < MINUTE) {
+        let found = raw.max_lifetime.as_ref().map_or_else(String::new, |span| quoted(&span.0));
+        diagnostics.report(&lifetime, found, "1m at least");
+    }
     let keys = keys(diagnostics, doc_path, raw);
     if raw.keep.is_some() && raw.jwks_url.is_none() {
         let expected = "no `keep` without `jwks_url`: other keys are not fetched";
@@ -66,6 +86,11 @@ fn issuer(
     }
     let consumer_claim = raw.consumer_claim.as_deref().unwrap_or("sub");
     check_claim_path(diagnostics, &doc_path.field("consumer_claim"), consumer_claim);
+    if CHOSEN_CLAIMS.contains(&consumer_claim) && raw.namespace.is_none() {
+        let message = "users may often choose this claim, and so name any consumer. Use `sub`, or set a \
+                       `namespace`";
+        diagnostics.warn(&doc_path.field("consumer_claim"), message);
+    }
     if let Some(path) = &raw.group_claim {
         check_claim_path(diagnostics, &doc_path.field("group_claim"), path);
     }
@@ -101,6 +126,8 @@ fn issuer(
     Some(Issuer {
         issuer: raw.issuer.clone(),
         audiences: raw.audiences.clone().unwrap_or_default(),
+        token_type: raw.token_type.clone(),
+        max_lifetime,
         keys: keys?,
         consumer_claim: consumer_claim.to_owned(),
         group_claim: raw.group_claim.clone(),

@@ -69,6 +69,13 @@ fn limit(
         let found = default_output.to_string();
         diagnostics.report(&path.field("default_output"), found, "from 1 to 1000000 tokens");
     }
+    let is_made_up = matches!(by, Some(By::Header(_) | By::Parameter(_) | By::Cookie(_)));
+    let is_kept = |quota: &Quota| matches!(quota.per, Period::Month(_) | Period::Total);
+    if is_made_up && raw.keys.is_none() && quotas.iter().any(is_kept) {
+        let message = "each value that a caller makes up is an account that is kept for a month or for ever. \
+                       List the values in `keys`, choose a shorter period, or count by consumer";
+        diagnostics.warn(&path.field("by"), message);
+    }
     Some(Limit {
         id: raw.id.clone(),
         routes,

@@ -21,9 +21,11 @@ mod permission;
 mod price;
 mod provider;
 mod provider_hint;
+mod rollout;
 mod route;
 mod server;
 mod storage;
+mod translation;
 
 pub use admin::MIN_TOKEN_BYTES;
 pub use ids::expected_id_format;
@@ -84,6 +86,10 @@ pub(super) fn parse_document(
     let limits =
         limit::limits(diagnostics, &root.field("limits"), &raw.limits, &routes, has_prices);
     let prices = price::prices(diagnostics, &root.field("prices"), &raw.prices, &providers);
+    let has_consumers = auth.required || !raw.consumers.is_empty() || !auth.issuers.is_empty();
+    let needs =
+        rollout::DocumentParts { prices: &prices, has_consumers, consumers: raw.consumers.len() };
+    rollout::check_document(diagnostics, &root.field("routes"), &read_routes, &needs);
     let guards = guard::guards(diagnostics, &root.field("guards"), raw, &providers, &routes);
     let cache = raw.cache.as_ref();
     let cache =
@@ -95,6 +101,9 @@ pub(super) fn parse_document(
     let admin = root.field("admin");
     let operators =
         admin::operators(diagnostics, &admin.field("operators"), &raw.admin.operators, &consumers);
+    let sessions = admin::session_times(diagnostics, &admin.field("session"), &raw.admin.session);
+    let addresses = raw.admin.addresses.as_ref();
+    let admin_ip_access = permission::addresses(diagnostics, &admin.field("addresses"), addresses);
     let storage = storage::storage(diagnostics, &root, &raw.ledger, &raw.store);
 
     let warnings = std::mem::take(&mut diagnostics.warnings);
@@ -109,6 +118,8 @@ pub(super) fn parse_document(
         limits,
         prices,
         operators,
+        sessions,
+        admin_ip_access,
         guards,
         cache,
         history,

@@ -1,9 +1,11 @@
 //! `[observe]`: metrics, traces, and logged content.
 
+use std::time::Duration;
+
 use http::HeaderName;
 
 use super::super::index::RouteIndex;
-use super::super::observe::{Observe, Otlp};
+use super::super::observe::{Observe, Otlp, RequestLog};
 use super::super::raw;
 use super::diagnostics::{Diagnostics, quoted};
 use super::doc_path::DocPath;
@@ -13,6 +15,9 @@ use super::provider::{check_url, warn_if_plain};
 /// Headers that the exporter sets.
 const RESERVED_HEADERS: [&str; 5] =
     ["connection", "content-encoding", "content-length", "content-type", "host"];
+
+/// The longest time for which the request log keeps a request.
+const MAX_REQUEST_RETENTION: Duration = Duration::from_secs(168 * 60 * 60);
 
 /// Parses `[observe]`.
 pub(super) fn observe(
@@ -26,7 +31,26 @@ pub(super) fn observe(
     let collector = raw.otlp.as_ref();
     let otlp = collector.and_then(|raw| otlp(diagnostics, &path.field("otlp"), raw));
     let content = content(diagnostics, &path.field("content"), &raw.content, routes);
-    Observe { max_consumers, otlp, content }
+    let requests = request_log(diagnostics, &path.field("requests"), &raw.requests);
+    Observe { max_consumers, otlp, content, requests }
+}
+
+fn request_log(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    raw: &raw::Requests,
+) -> RequestLog {
+    let default = RequestLog::default();
+    let keep = diagnostics.duration_within(
+        &path.field("keep"),
+        raw.keep.as_ref(),
+        ("168h", MAX_REQUEST_RETENTION),
+        default.keep,
+    );
+    let max = diagnostics.count(&path.field("max"), raw.max, 4..=20_000, 2_000);
+    let sample = path.field("sample");
+    let sample = diagnostics.thousandths(&sample, raw.sample, 0.0..=1.0, default.sample);
+    RequestLog { keep, max, sample }
 }
 
 fn otlp(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &raw::Otlp) -> Option<Otlp> {

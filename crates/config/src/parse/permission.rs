@@ -87,19 +87,8 @@ fn parameters(
             rules.insert(path, rule);
         }
     }
-    let list = doc_path.field("forbid");
-    for (index, path) in raw.forbid.iter().enumerate() {
-        let doc_path = list.item(index);
-        if !check_parameter_path(diagnostics, &doc_path, path) {
-            continue;
-        }
-        if is_same_or_nested(path, "model") {
-            diagnostics.report(
-                &doc_path,
-                quoted(path),
-                "another parameter: every request needs a model",
-            );
-        }
+    let forbidden = raw.forbid.iter().map(String::as_str);
+    for path in forbidden_paths(diagnostics, &doc_path.field("forbid"), forbidden) {
         rules.insert(path, ParameterRule::Forbid);
     }
     for (name, other) in [
@@ -114,6 +103,37 @@ fn parameters(
     }
     let parameter = |(path, rule): (&str, _)| Parameter { path: path.to_owned(), rule };
     rules.into_iter().map(parameter).collect()
+}
+
+/// Parses a list of forbidden parameters.
+pub(super) fn forbidden_parameters<'r>(
+    diagnostics: &mut Diagnostics<'_>,
+    list: &DocPath<'_>,
+    paths: impl Iterator<Item = &'r str>,
+) -> Vec<Parameter> {
+    let paths = forbidden_paths(diagnostics, list, paths).into_iter();
+    paths.map(|path| Parameter { path: path.to_owned(), rule: ParameterRule::Forbid }).collect()
+}
+
+/// Checks a list of forbidden parameters, and returns those that are paths.
+fn forbidden_paths<'r>(
+    diagnostics: &mut Diagnostics<'_>,
+    list: &DocPath<'_>,
+    paths: impl Iterator<Item = &'r str>,
+) -> Vec<&'r str> {
+    let mut found = Vec::new();
+    for (index, path) in paths.enumerate() {
+        let doc_path = list.item(index);
+        if !check_parameter_path(diagnostics, &doc_path, path) {
+            continue;
+        }
+        if is_same_or_nested(path, "model") {
+            let expected = "another parameter: every request needs a model";
+            diagnostics.report(&doc_path, quoted(path), expected);
+        }
+        found.push(path);
+    }
+    found
 }
 
 fn rule(

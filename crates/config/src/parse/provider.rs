@@ -4,14 +4,17 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use http::Uri;
 use openai::Endpoint;
+use protocol::model::Protocol;
+use sha2::{Digest, Sha256};
 
 use super::super::ip_access::to_canonical;
 use super::super::problem::with_hint;
 use super::super::provider::Provider;
-use super::super::provider::ProviderKind;
+use super::super::provider_kind::ProviderKind;
 use super::super::raw;
 use super::diagnostics::{Diagnostics, quoted};
 use super::doc_path::DocPath;
+use super::permission::forbidden_parameters;
 use super::provider_hint::other_kind;
 
 const EXPECTED_URL: &str = "an address such as \"https://api.example.com/v1\"";
@@ -46,17 +49,66 @@ fn provider(
         let expected = format!("at least one \"secret:NAME\": {} needs a key", kind.name);
         diagnostics.report(&keys, "no key", expected);
     }
+    let forbid = path.field("forbid");
+    let forbidden = match &raw.forbid {
+        Some(paths) => forbidden_parameters(diagnostics, &forbid, paths.iter().map(String::as_str)),
+        None => forbidden_parameters(diagnostics, &forbid, kind.forbid.iter().copied()),
+    };
+    let protocols = match &raw.protocols {
+        Some(names) => protocols(diagnostics, &path.field("protocols"), names),
+        None => Some(kind.protocols.to_vec()),
+    };
+    let base_url = base_url?;
     Some(Provider {
         id: raw.id.clone(),
         kind: kind.name,
-        base_url: base_url?,
+        protocols: protocols?,
+        seal_maker: seal_maker(kind.name, &base_url),
+        chat_extensions: kind.chat_extensions,
+        paths: kind.paths(&base_url, raw.api_version.as_deref()),
+        base_url,
         authentication: kind.authentication(),
         lacks_keys: secrets.is_empty() && !raw.keys.is_empty(),
         keys: secrets,
-        paths: kind.paths(raw.api_version.as_deref()),
         stream_usage: raw.stream_usage.unwrap_or(kind.stream_usage),
         output_field: kind.output_field,
+        forbidden,
     })
+}
+
+/// Parses the protocols of a provider.
+fn protocols(
+    diagnostics: &mut Diagnostics<'_>,
+    path: &DocPath<'_>,
+    names: &[String],
+) -> Option<Vec<Protocol>> {
+    let mut protocols = Vec::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        let Some(protocol) = Protocol::ALL.into_iter().find(|protocol| protocol.id() == name)
+        else {
+            let known = Protocol::ALL.map(Protocol::id);
+            let expected =
+                with_hint(&format!("one of {}", known.join(", ")), name, known.into_iter());
+            diagnostics.report(&path.item(index), quoted(name), expected);
+            return None;
+        };
+        if protocols.contains(&protocol) {
+            diagnostics.report(&path.item(index), quoted(name), "each protocol once");
+            return None;
+        }
+        protocols.push(protocol);
+    }
+    if protocols.is_empty() {
+        diagnostics.report(path, "an empty list", "at least one protocol, or no `protocols`");
+        return None;
+    }
+    Some(protocols)
+}
+
+/// Name of a maker of seals: a seal is bound to the service that made it, which its address names.
+fn seal_maker(kind: &str, base_url: &str) -> String {
+    let digest = Sha256::digest(base_url);
+    digest.iter().take(4).fold(format!("{kind}-"), |name, byte| format!("{name}{byte:02x}"))
 }
 
 fn kind(

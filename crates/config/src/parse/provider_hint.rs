@@ -1,7 +1,7 @@
 //! Hints for kinds of providers that other gateways have, or name otherwise.
 
 /// Names of kinds in other gateways, each with the kind here.
-const OTHER_NAMES: [(&str, &str); 45] = [
+const OTHER_NAMES: [(&str, &str); 46] = [
     ("01-ai", "yi"),
     ("aliyun", "qwen"),
     ("ark", "doubao"),
@@ -9,6 +9,7 @@ const OTHER_NAMES: [(&str, &str); 45] = [
     ("azure-openai", "azure"),
     ("bigmodel", "zhipuai"),
     ("cerebras", "openai-compatible"),
+    ("claude", "anthropic"),
     ("custom", "openai-compatible"),
     ("custom-openai", "openai-compatible"),
     ("dashscope", "qwen"),
@@ -59,9 +60,6 @@ pub(super) fn other_kind(name: &str) -> Option<String> {
         ))
     };
     match name.as_str() {
-        "anthropic" | "claude" => {
-            unsupported("the format of Anthropic's Messages API", "https://api.anthropic.com/v1")
-        }
         "bedrock" | "aws-bedrock" | "amazon-bedrock" | "aws" => unsupported(
             "the format of Bedrock's Converse API",
             "https://bedrock-runtime.REGION.amazonaws.com/openai/v1",

@@ -14,6 +14,8 @@ use super::super::route::{
 use super::diagnostics::{Diagnostics, as_share, quoted};
 use super::doc_path::DocPath;
 use super::ids::IdIndex;
+use super::rollout::{self, RouteParts};
+use super::translation::{check_listed, translation};
 
 const MAX_RETRIES: u32 = 10;
 const MAX_FAILURES: u32 = 100;
@@ -36,7 +38,7 @@ fn route(
     providers: &IdIndex<'_>,
 ) -> Option<Route> {
     // `models` reports invalid patterns.
-    let models = raw.models.iter().filter_map(|model| pattern(model).ok()).collect();
+    let models: Vec<_> = raw.models.iter().filter_map(|model| pattern(model).ok()).collect();
     let targets = targets(diagnostics, &path.field("targets"), &raw.targets, providers);
     let fallbacks = path.field("fallback");
     let read = |(index, raw): (usize, &raw::Target)| {
@@ -55,6 +57,8 @@ fn route(
     let retries = retries(diagnostics, &path.field("retries"), &raw.retries);
     let health = health(diagnostics, &path.field("health"), &raw.health);
     let timeouts = timeouts(diagnostics, &path.field("timeouts"), &raw.timeouts);
+    let translation = translation(diagnostics, &path.field("translate"), &raw.translate);
+    check_listed(diagnostics, &path.field("listed"), &raw.listed, &models);
     let hedge = raw.hedge.as_ref().map(|raw| hedge(diagnostics, &path.field("hedge"), raw));
     let continues_streams = raw.continues_streams.unwrap_or(false);
     for (field, needs_another) in [("hedge", hedge.is_some()), ("continue", continues_streams)] {
@@ -63,19 +67,32 @@ fn route(
             diagnostics.report(&path.field(field), "a route without a `fallback`", expected);
         }
     }
+    let warm_up = raw.warm_up.as_ref().map(|_| {
+        let default = Duration::from_secs(60);
+        diagnostics.positive_duration(&path.field("warm_up"), raw.warm_up.as_ref(), default)
+    });
+    let (targets, sticky) = (targets?, sticky?);
+    let rollout = raw.rollout.as_ref().and_then(|rules| {
+        let parts = RouteParts { raw, targets: &targets, balance, sticky: &sticky };
+        rollout::rollout(diagnostics, &path.field("rollout"), rules, &parts)
+    });
     Some(Route {
         id: raw.id.clone(),
         models,
-        targets: targets?,
+        targets,
         balance,
-        sticky: sticky?,
+        sticky,
         fallback,
         fallback_on,
         retries,
         health,
         timeouts,
+        translation: translation?,
+        listed: raw.listed.clone(),
         hedge,
         continues_streams,
+        warm_up,
+        rollout,
     })
 }
 

@@ -36,7 +36,11 @@ pub(super) fn server(
         diagnostics.warn(&path.field("max_body"), message);
     }
     let origins = origins(diagnostics, &path.field("cors"), &raw.cors);
-    Server { max_body, client_ip_header: address_header, origins }
+    let on_store_error = (&path.field("on_store_error"), raw.on_store_error.as_deref());
+    let waits_for_store = diagnostics
+        .choice(on_store_error.0, on_store_error.1, &raw::ON_ERROR, [false, true])
+        .unwrap_or_default();
+    Server { max_body, client_ip_header: address_header, origins, waits_for_store }
 }
 
 fn origins(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, raw: &[String]) -> Origins {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::SecretText;
+use super::{Addresses, SecretText, Span};
 
 /// Allowed values of `role`.
 pub(crate) const ROLES: [&str; 3] = ["owner", "editor", "viewer"];
@@ -14,6 +14,21 @@ pub(crate) const ROLES: [&str; 3] = ["owner", "editor", "viewer"];
 pub(crate) struct Admin {
     /// People and programs with their own tokens, in addition to the owner of `ADMIN_TOKEN`.
     pub(crate) operators: Vec<Operator>,
+    /// How long a sign-in to the console lasts.
+    pub(crate) session: AdminSession,
+    /// IP addresses from which the admin API may be called. Default: all.
+    pub(crate) addresses: Option<Addresses>,
+}
+
+/// How long a sign-in to the console lasts.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AdminSession {
+    /// The time without a call after which it ends, from 1m to `total`. Default: `30m`.
+    pub(crate) idle: Option<Span>,
+    /// The time after which it ends in any case, at most 24h. Default: `12h`.
+    pub(crate) total: Option<Span>,
 }
 
 /// A person or program with access to the admin API.

@@ -19,6 +19,11 @@ pub(crate) struct Issuer {
     pub(crate) issuer: String,
     /// Audiences of which a token's `aud` must contain one. Default: `aud` is not checked.
     pub(crate) audiences: Option<Vec<String>>,
+    /// The type that the header of a token must have (`typ`), such as `at+jwt`: tokens for other purposes are
+    /// refused. Default: any.
+    pub(crate) token_type: Option<String>,
+    /// The longest time until a token's `exp`; a token that expires later is refused. Default: any.
+    pub(crate) max_lifetime: Option<Span>,
     /// A shared secret of at least 32 bytes (HS256).
     pub(crate) secret: Option<SecretText>,
     /// The issuer's public keys (RS256, ES256), as the text of a JSON Web Key Set.

@@ -12,12 +12,14 @@ mod observe;
 mod permission;
 mod price;
 mod provider;
+mod rollout;
 mod route;
 mod server;
 mod storage;
 mod units;
 
-pub(super) use admin::{Admin, Operator, ROLES};
+pub(super) use self::rollout::{ON_UNDECIDED, Rollout, RolloutCheck};
+pub(super) use admin::{Admin, AdminSession, Operator, ROLES};
 pub(super) use cache::{Cache, History, SCOPES};
 pub(super) use consumer::{Consumer, Group};
 pub(super) use guard::{
@@ -26,12 +28,13 @@ pub(super) use guard::{
 };
 pub(super) use issuer::{Issuer, TOKEN_GROUPS, UNKNOWN_SUBJECTS};
 pub(super) use limit::{Limit, PERIODS};
-pub(super) use observe::{Content, Observe, Otlp};
+pub(super) use observe::{Content, Observe, Otlp, Requests};
 pub(super) use permission::{Addresses, Bounds, Parameters};
 pub(super) use price::{Price, PriceTier};
 pub(super) use provider::Provider;
 pub(super) use route::{
-    BALANCES, CONDITIONS, Health, Hedge, Retries, Route, Target, Timeouts, WeightedTarget,
+    BALANCES, CONDITIONS, Health, Hedge, LOSS_POLICIES, Retries, Route, Target, Timeouts,
+    Translate, WeightedTarget,
 };
 pub(super) use server::{Auth, Server};
 pub(super) use storage::{Ledger, StorageSections, Store};

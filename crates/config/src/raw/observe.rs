@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::SecretText;
 use super::units::finite;
+use super::{SecretText, Span};
 
 /// Metrics, traces, and logged content.
 #[derive(Debug, Default, Deserialize)]
@@ -20,6 +20,24 @@ pub(crate) struct Observe {
     pub(crate) otlp: Option<Otlp>,
     /// Routes whose prompts and answers are logged. Default: none.
     pub(crate) content: Vec<Content>,
+    /// The request log of the admin API.
+    pub(crate) requests: Requests,
+}
+
+/// The request log of the admin API.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Requests {
+    /// The time for which a request is kept, at most 168h; `0s` for no log. Default: `24h`.
+    pub(crate) keep: Option<Span>,
+    /// The most requests of one hour, at most 20,000; the oldest go first. Default: 2000.
+    #[cfg_attr(feature = "author", schemars(range(min = 4, max = 20_000)))]
+    pub(crate) max: Option<u32>,
+    /// The share of good requests to keep, from 0 to 1. Others are always kept. Default: 1.
+    #[serde(deserialize_with = "finite")]
+    #[cfg_attr(feature = "author", schemars(range(min = 0, max = 1)))]
+    pub(crate) sample: Option<f64>,
 }
 
 /// A collector with OTLP over HTTP.

@@ -1,10 +1,12 @@
 //! `[[providers]]`
 
+#[cfg(feature = "author")]
+use protocol::model::Protocol;
 use serde::Deserialize;
 
 use super::SecretText;
 
-/// A service that serves models over OpenAI's API.
+/// A service that serves models over the API of OpenAI or Anthropic.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -23,12 +25,20 @@ pub(crate) struct Provider {
     pub(crate) api_version: Option<String>,
     /// cloudflare: the account of Workers AI.
     pub(crate) account: Option<String>,
+    /// The protocols in which it takes a chat, the preferred one first: `chat`, `responses`, `messages`. A
+    /// caller's own protocol is used if it is among them, else the first one. Default: known for each built-in
+    /// kind.
+    #[cfg_attr(feature = "author", schemars(extend("items" = { "type": "string", "enum": Protocol::ALL.map(Protocol::id) })))]
+    pub(crate) protocols: Option<Vec<String>>,
     /// Whether it accepts `stream_options.include_usage`. Default: known for each built-in kind.
     pub(crate) stream_usage: Option<bool>,
+    /// Parameters that no caller may send to it, such as those that select other models. Default: known for
+    /// each built-in kind.
+    pub(crate) forbid: Option<Vec<String>>,
 }
 
 /// Allowed values of `kind`; `null` stands for an absent one in JSON.
 #[cfg(feature = "author")]
 fn kinds() -> Vec<Option<&'static str>> {
-    crate::provider::ProviderKind::names().map(Some).chain([None]).collect()
+    crate::provider_kind::ProviderKind::names().map(Some).chain([None]).collect()
 }

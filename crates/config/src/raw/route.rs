@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::rollout::Rollout;
 use super::{Size, Span, units};
 
 /// Allowed items of `fallback_on`.
@@ -9,6 +10,9 @@ pub(crate) const CONDITIONS: [&str; 5] = ["connect", "timeout", "429", "5xx", "l
 
 /// Allowed values of `balance`.
 pub(crate) const BALANCES: [&str; 4] = ["weight", "latency", "least_busy", "cost"];
+
+/// Allowed values of `translate.unknown` and `translate.sampling`.
+pub(crate) const LOSS_POLICIES: [&str; 2] = ["refuse", "shed"];
 
 /// Some models, and the targets that serve them.
 #[derive(Debug, Deserialize)]
@@ -44,12 +48,41 @@ pub(crate) struct Route {
     /// Bounds on waiting.
     #[serde(default)]
     pub(crate) timeouts: Timeouts,
+    /// Losses that a translation into a target's protocol may have.
+    #[serde(default)]
+    pub(crate) translate: Translate,
+    /// Names for `GET /v1/models` that the patterns of `models` match. Default: none; exact names are always
+    /// listed.
+    #[serde(default)]
+    pub(crate) listed: Vec<String>,
     /// Hedging: a fallback is called concurrently with a slow target, and the first answer is used. Default:
     /// off.
     pub(crate) hedge: Option<Hedge>,
     /// Whether a fallback continues an interrupted stream of plain text. Default: false.
     #[serde(rename = "continue")]
     pub(crate) continues_streams: Option<bool>,
+    /// Time over which a target that returns from a cool-down, or whose provider is new, gets its share back,
+    /// beginning with a tenth. Default: at once.
+    pub(crate) warm_up: Option<Span>,
+    /// Rollout: the share of the last target grows step by step while the evidence allows it, and returns to
+    /// zero when it is worse. Default: off.
+    pub(crate) rollout: Option<Rollout>,
+}
+
+/// Losses that a translation into a target's protocol may have.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Translate {
+    /// Paths in the caller's body, without positions, that may be left out although that changes the meaning:
+    /// `n`, `messages.content.audio`. Default: none.
+    pub(crate) lossy: Vec<String>,
+    /// Members that serin does not know: `refuse` or `shed`. Default: `refuse`.
+    #[cfg_attr(feature = "author", schemars(extend("enum" = LOSS_POLICIES)))]
+    pub(crate) unknown: Option<String>,
+    /// Sampling parameters that the target lacks: `shed` or `refuse`. Default: `shed`.
+    #[cfg_attr(feature = "author", schemars(extend("enum" = LOSS_POLICIES)))]
+    pub(crate) sampling: Option<String>,
 }
 
 /// Hedging: a fallback is called concurrently with a target that is slow.

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+#[cfg(feature = "author")]
+use super::ON_ERROR;
 use super::{Addresses, Issuer, Size};
 
 /// Bounds on what a caller may send.
@@ -16,6 +18,11 @@ pub(crate) struct Server {
     pub(crate) address_header: Option<String>,
     /// Origins whose pages may call from a browser: `https://app.example.com`, or `*` for all. Default: none.
     pub(crate) cors: Vec<String>,
+    /// A new instance that cannot read the store does not know which version of the configuration is in force:
+    /// `open` serves the deployed document, `closed` refuses every request until the store answers. Default:
+    /// `open`.
+    #[cfg_attr(feature = "author", schemars(extend("enum" = ON_ERROR)))]
+    pub(crate) on_store_error: Option<String>,
 }
 
 /// Authentication of callers.

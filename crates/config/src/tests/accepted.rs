@@ -277,10 +277,19 @@ fn part_that_needs_attention_gets_a_warning() {
     assert_eq!(warned(&operator("A_RATHER_LONG_NAME")), [""; 0]);
     let issuers = |second: &str| {
         format!(
-            "[[auth.jwt]]\nissuer = \"a\"\nsecret = \"secret:ISSUER_WITH_A_LONG_NAME_A\"\n\
-             [[auth.jwt]]\nissuer = \"b\"\nsecret = \"secret:ISSUER_WITH_A_LONG_NAME_B\"\n{second}"
+            "[[auth.jwt]]\nissuer = \"a\"\naudiences = [\"me\"]\nsecret = \"secret:ISSUER_WITH_A_LONG_NAME_A\"\n\
+             [[auth.jwt]]\nissuer = \"b\"\naudiences = [\"me\"]\nsecret = \"secret:ISSUER_WITH_A_LONG_NAME_B\"\n{second}"
         )
     };
     assert_eq!(warned(&issuers("")), ["auth.jwt[1]"]);
     assert_eq!(warned(&issuers("namespace = \"b\"")), [""; 0]);
+    let issuer = |more: &str| {
+        format!(
+            "[[auth.jwt]]\nissuer = \"a\"\nsecret = \"secret:ISSUER_WITH_A_LONG_NAME_A\"\n{more}"
+        )
+    };
+    assert_eq!(warned(&issuer("")), ["auth.jwt[0].audiences"]);
+    let chosen = "audiences = [\"me\"]\nconsumer_claim = \"email\"\n";
+    assert_eq!(warned(&issuer(chosen)), ["auth.jwt[0].consumer_claim"]);
+    assert_eq!(warned(&issuer(&format!("{chosen}namespace = \"a\""))), [""; 0]);
 }

@@ -332,3 +332,21 @@ fn placeholder_secrets_suffice_for_an_artifact() {
     let long = |_: &str| Some(Secret::new(&"\u{1}".repeat(32)));
     author::from_toml(text, &long).expect("it signs, and is presented to nobody");
 }
+
+#[test]
+fn kept_accounts_of_made_up_values_get_a_warning() {
+    let warned = |by: &str, per: &str, more: &str| {
+        let document = format!(
+            "[[limits]]\nid = \"l\"\nby = \"{by}\"\n{more}\nrequests = {{ max = 1, per = \"{per}\" }}"
+        );
+        let warnings = load(&document).expect("it is right").warnings.into_iter();
+        warnings.map(|warning| warning.path).collect::<Vec<_>>()
+    };
+    for by in ["header:x-user", "param:user", "cookie:session"] {
+        assert_eq!(warned(by, "total", ""), ["limits[0].by"], "{by}");
+        assert_eq!(warned(by, "month", ""), ["limits[0].by"], "{by}");
+        assert_eq!(warned(by, "day", ""), [""; 0], "{by}");
+        assert_eq!(warned(by, "total", "keys = [\"a\"]"), [""; 0], "{by}");
+    }
+    assert_eq!(warned("consumer", "total", ""), [""; 0]);
+}

@@ -8,6 +8,7 @@ mod pages;
 mod properties;
 mod reference;
 mod refused;
+mod rollout;
 mod wire;
 
 use std::cell::RefCell;

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use openai::Endpoint;
 use serde_json::{Map, Value};
 
-use crate::provider::ProviderKind;
+use crate::provider_kind::ProviderKind;
 use crate::{Authentication, Config, author};
 
 use super::load;
@@ -44,14 +43,11 @@ fn table() -> String {
     );
     for kind in ProviderKind::names().filter_map(ProviderKind::lookup) {
         let address = kind.base_url.map_or("from `base_url`".to_owned(), |url| format!("`{url}`"));
-        let paths = kind.paths(None);
-        let words = |endpoint| match endpoint {
-            Endpoint::ChatCompletions => "chat",
-            Endpoint::Completions => "completions",
-            Endpoint::Embeddings => "embeddings",
-        };
-        let offered = Endpoint::ALL.into_iter().filter(|endpoint| paths.path(*endpoint).is_some());
-        let offered = offered.map(words).collect::<Vec<_>>().join(", ");
+        let paths = kind.paths("", None);
+        let mut offered: Vec<&str> = kind.protocols.iter().map(|protocol| protocol.id()).collect();
+        offered.extend(paths.completions.is_some().then_some("completions"));
+        offered.extend(paths.embeddings.is_some().then_some("embeddings"));
+        let offered = offered.join(", ");
         let key = match kind.authentication() {
             Authentication::Bearer if kind.keyless => "bearer, optional".to_owned(),
             Authentication::Bearer => "bearer".to_owned(),

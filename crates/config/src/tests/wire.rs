@@ -1,8 +1,10 @@
 //! Literal URLs of every built-in provider.
 
+use http::HeaderName;
 use openai::Endpoint;
+use protocol::model::Protocol;
 
-use crate::provider::ProviderKind;
+use crate::provider_kind::ProviderKind;
 use crate::{Authentication, Provider};
 
 use super::load;
@@ -16,13 +18,14 @@ fn provider(fields: &str) -> Provider {
 fn assert_urls(fields: &str, expected: [&str; 3]) {
     let provider = provider(fields);
     let found = Endpoint::ALL.map(|endpoint| {
-        provider.url(endpoint, "a/b").map(|url| url.to_string()).unwrap_or_default()
+        let protocol = provider.protocol_for(endpoint, Protocol::Chat);
+        provider.url(endpoint, protocol, "a/b").map(|url| url.to_string()).unwrap_or_default()
     });
     assert_eq!(found, expected, "{fields}");
 }
 
 /// URLs of chat, completions, and embeddings of every kind with its required fields; "" if not offered.
-const EVERY_KIND: [(&str, &str, [&str; 3]); 27] = [
+const EVERY_KIND: [(&str, &str, [&str; 3]); 28] = [
     (
         "openai",
         "",
@@ -41,6 +44,7 @@ const EVERY_KIND: [(&str, &str, [&str; 3]); 27] = [
             "https://name.openai.azure.com/openai/v1/embeddings",
         ],
     ),
+    ("anthropic", "", ["https://api.anthropic.com/v1/messages", "", ""]),
     ("deepseek", "", ["https://api.deepseek.com/v1/chat/completions", "", ""]),
     (
         "qwen",
@@ -226,6 +230,27 @@ fn azure_url_with_api_version_is_a_deployment() {
 }
 
 #[test]
+fn url_of_a_count_is_below_its_endpoint() {
+    for (fields, protocol, expected) in [
+        ("id = \"anthropic\"", Protocol::Chat, None),
+        (
+            "id = \"anthropic\"",
+            Protocol::Messages,
+            Some("https://api.anthropic.com/v1/messages/count_tokens"),
+        ),
+        (
+            "id = \"azure\"\nbase_url = \"https://n.openai.azure.com\"\napi_version = \"2024-10-21\"",
+            Protocol::Responses,
+            Some("https://n.openai.azure.com/openai/responses/input_tokens?api-version=2024-10-21"),
+        ),
+    ] {
+        let provider = provider(&format!("{fields}\nkeys = [\"secret:A\"]"));
+        let url = provider.count_url(protocol, "m").map(|url| url.to_string());
+        assert_eq!(url.as_deref(), expected, "{fields}");
+    }
+}
+
+#[test]
 fn base_url_replaces_the_built_in_one() {
     assert_urls(
         "id = \"minimax\"\nbase_url = \"http://127.0.0.1:9100/x/\"",
@@ -242,7 +267,8 @@ fn authentication_of_every_kind_is_its_own() {
     for (name, more, _) in EVERY_KIND {
         let fields = format!("id = \"{name}\"\nkeys = [\"secret:A\"]\n{more}");
         let expected = match name {
-            "azure" => Authentication::Header("api-key".parse().expect("it is a header's name")),
+            "azure" => Authentication::Header(HeaderName::from_static("api-key")),
+            "anthropic" => Authentication::Header(HeaderName::from_static("x-api-key")),
             _ => Authentication::Bearer,
         };
         assert_eq!(provider(&fields).authentication, expected, "{name}");
@@ -257,5 +283,20 @@ fn stream_usage_overrides_the_kind() {
         assert_eq!(provider(&fields).stream_usage, expected, "{name}");
         let told = provider(&format!("{fields}\nstream_usage = {}", !expected));
         assert_eq!(told.stream_usage, !expected, "{name}");
+    }
+}
+
+#[test]
+fn forbidden_parameters_override_the_kind() {
+    for (name, more, _) in EVERY_KIND {
+        let fields = format!("id = \"{name}\"\nkeys = [\"secret:A\"]\n{more}");
+        let forbidden = |fields: &str| {
+            let forbidden = provider(fields).forbidden.into_iter();
+            forbidden.map(|parameter| parameter.path).collect::<Vec<_>>()
+        };
+        let expected: &[&str] = if name == "openrouter" { &["models", "preset"] } else { &[] };
+        assert_eq!(forbidden(&fields), expected, "{name}");
+        assert_eq!(forbidden(&format!("{fields}\nforbid = []")), [""; 0], "{name}");
+        assert_eq!(forbidden(&format!("{fields}\nforbid = [\"a.b\"]")), ["a.b"], "{name}");
     }
 }

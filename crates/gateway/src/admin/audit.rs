@@ -6,14 +6,11 @@
 //! leaves no entry. Entries are never overwritten.
 
 use std::future::Future;
-use std::time::Duration;
 
 use civil_time::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::auth::keys::random_chars;
-use crate::host::newest_first::newest_first_key;
+use crate::audit_entry::{AUDIT_KEY_PREFIX, AuditEntry};
 use crate::host::{Clock, Host, KvStore};
 
 use super::pagination::read_page;
@@ -21,29 +18,8 @@ use super::query::Query;
 use super::response::{AdminError, AdminResponse, AdminResult, rfc3339_json};
 use super::{AdminRequest, auth};
 
-const AUDIT_KEY_PREFIX: &str = "audit/";
-
-pub(super) const AUDIT_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
-
 /// Entries read at most for one response.
 const MAX_ENTRIES_READ: usize = 200;
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct AuditEntry {
-    at: Timestamp,
-    by: String,
-    role: String,
-    action: String,
-    target: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    from: Option<String>,
-    request_id: String,
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    detail: Value,
-    /// Error code of a change that failed after its first entry was written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    failed: Option<String>,
-}
 
 impl<P: Host> AdminRequest<'_, P> {
     /// Writes the audit entry of a change and makes the change. `detail` must hold no secret.
@@ -72,7 +48,7 @@ impl<P: Host> AdminRequest<'_, P> {
     ) -> Result<AuditEntry, AdminError> {
         let entry = AuditEntry {
             at: self.host.now(),
-            by: self.operator.name.to_owned(),
+            by: self.operator.name.clone(),
             role: auth::role_name(self.operator.role).to_owned(),
             action: action.to_owned(),
             target,
@@ -81,7 +57,7 @@ impl<P: Host> AdminRequest<'_, P> {
             detail,
             failed: None,
         };
-        store_entry(self.host, &entry).await?;
+        entry.store(self.host).await?;
         Ok(entry)
     }
 
@@ -89,15 +65,28 @@ impl<P: Host> AdminRequest<'_, P> {
         entry.at = self.host.now();
         entry.failed = Some(failure.code.to_owned());
         // The operator receives the error itself in any case.
-        let _ = store_entry(self.host, &entry).await;
+        let _ = entry.store(self.host).await;
     }
 }
 
-async fn store_entry(host: &(impl Clock + KvStore), entry: &AuditEntry) -> Result<(), AdminError> {
-    let time = newest_first_key(entry.at);
-    let name = format!("{AUDIT_KEY_PREFIX}{time}-{}", random_chars(host, 12));
-    let value = serde_json::to_vec(entry).expect("entries have only plain members");
-    Ok(host.put(&name, value, Some(AUDIT_RETENTION)).await?)
+/// Writes the entry of a sign-in with a wrong token.
+pub(super) async fn log_refused_sign_in(
+    host: &(impl Clock + KvStore),
+    address: String,
+    request_id: &str,
+) -> Result<(), AdminError> {
+    let entry = AuditEntry {
+        at: host.now(),
+        by: "unknown".to_owned(),
+        role: "none".to_owned(),
+        action: "session.refused".to_owned(),
+        target: "session".to_owned(),
+        from: Some(address),
+        request_id: request_id.to_owned(),
+        detail: Value::Null,
+        failed: None,
+    };
+    Ok(entry.store(host).await?)
 }
 
 /// `GET /audit`: newest first.

@@ -65,13 +65,12 @@ pub(super) async fn put<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let head = VersionStore(request.host).head().await.map_err(head_unavailable)?;
     // A dry run needs no `If-Match`.
     if !dry_run || request.if_match.is_some() {
-        check_if_match(request.if_match, &head)?;
+        check_if_match(request, &head)?;
     }
     let text = str::from_utf8(&request.body);
     let text = text.map_err(|_| AdminError::invalid_json("The document must be UTF-8."))?;
-    check_has_routes(&parse_value(text)?)?;
-    let new_version =
-        NewVersion { document: text, action: "config.put", note, follows: false, dry_run };
+    let action = "config.put";
+    let new_version = NewVersion { document: text, action, note, follows: false, dry_run };
     create_version(request, reloading_gateway, head, new_version).await
 }
 
@@ -81,8 +80,8 @@ pub(super) async fn restore<P: Host>(request: &AdminRequest<'_, P>) -> AdminResu
     let reloading_gateway = require_reloading_gateway(request)?;
     let versions = VersionStore(request.host);
     let head = versions.head().await.map_err(head_unavailable)?;
-    check_if_match(request.if_match, &head)?;
-    let info = find_version(request, &head).await?;
+    check_if_match(request, &head)?;
+    let info = find_version(request, &head, 0).await?;
     let document = load_document(&versions, &info).await?;
     let source = format!("restored from {}", info.version);
     let note = Some(note.map_or(source.clone(), |note| format!("{source}: {note}")));
@@ -97,7 +96,7 @@ pub(super) async fn follow<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     let note = parse_note(&request.parse_query(&["note"])?)?;
     let reloading_gateway = require_reloading_gateway(request)?;
     let head = VersionStore(request.host).head().await.map_err(head_unavailable)?;
-    check_if_match(request.if_match, &head)?;
+    check_if_match(request, &head)?;
     let document = request.host.document().await?;
     let action = "config.follow";
     let new_version =
@@ -157,7 +156,7 @@ pub(super) async fn get_version<P: Host>(request: &AdminRequest<'_, P>) -> Admin
     request.parse_query(&[])?;
     let versions = VersionStore(request.host);
     let head = versions.head().await.map_err(head_unavailable)?;
-    let info = find_version(request, &head).await?;
+    let info = find_version(request, &head, 0).await?;
     let text = load_document(&versions, &info).await?;
     let mut answer = version_json(&info);
     answer["document"] = parse_value(&text)?;
@@ -183,13 +182,17 @@ async fn create_version<P: Host>(
     let versions = VersionStore(request.host);
     let after = parse_value(new_version.document)?;
     let opened = validate(request, new_version.document).await?;
+    // An empty file would pass every other check.
+    if opened.config.routes.is_empty() && new_version.action == "config.put" {
+        return Err(no_routes_error());
+    }
     let warnings: Vec<String> = opened.config.warnings.iter().map(ToString::to_string).collect();
     let before = load_document(&versions, &head).await?;
     let changes = diff_documents(&parse_value(&before)?, &after);
     let info = VersionInfo {
         version: head.version + 1,
         at: request.host.now(),
-        by: request.operator.name.to_owned(),
+        by: request.operator.name.clone(),
         note: new_version.note,
         follows: new_version.follows,
         nonce: random_chars(request.host, 12),
@@ -228,21 +231,11 @@ async fn create_version<P: Host>(
     Ok(with_etag(AdminResponse::json(&changes_json(&info, &changes, &warnings, false)), &info))
 }
 
-/// Refuses a document without routes: an empty file would pass every other check.
-fn check_has_routes(document: &Value) -> Result<(), AdminError> {
-    let is_empty = match &document["routes"] {
-        Value::Null => true,
-        Value::Array(routes) => routes.is_empty(),
-        // The full validation reports a wrong type.
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => false,
-    };
-    if !is_empty {
-        return Ok(());
-    }
+fn no_routes_error() -> AdminError {
     let (path, found, expected) = ("routes", "none", "at least one route");
     let problems = json!([{ "path": path, "found": found, "expected": expected }]);
     let failure = AdminError::invalid(path, found, expected).with_member("problems", problems);
-    Err(failure.with_status(StatusCode::UNPROCESSABLE_ENTITY, "invalid_configuration"))
+    failure.with_status(StatusCode::UNPROCESSABLE_ENTITY, "invalid_configuration")
 }
 
 /// Loads a document, or returns all its problems.
@@ -278,20 +271,12 @@ async fn finish_publishing<P: Host>(
     reloading_gateway.note_published(info.version);
 }
 
-/// Refuses a request whose `If-Match` is not the version in force. A `W/` is ignored: a proxy that
-/// compresses a response adds it, and the document is the same.
-fn check_if_match(if_match: Option<&str>, head: &VersionInfo) -> Result<(), AdminError> {
-    let Some(if_match) = if_match else {
-        let message = "The header If-Match is missing: send the ETag of the document to replace.";
-        let status = StatusCode::PRECONDITION_REQUIRED;
-        return Err(AdminError::new(status, "precondition_required", message));
-    };
-    let tag = head.etag();
-    let fits = |one: &str| {
-        let one = one.trim();
-        one == "*" || one.strip_prefix("W/").unwrap_or(one).trim_matches('"') == tag
-    };
-    if if_match.split(',').any(fits) { Ok(()) } else { Err(conflict_error(head)) }
+/// Refuses a request whose `If-Match` is not the version in force.
+fn check_if_match<P: Host>(
+    request: &AdminRequest<'_, P>,
+    head: &VersionInfo,
+) -> Result<(), AdminError> {
+    if request.if_match_fits(&head.etag())? { Ok(()) } else { Err(conflict_error(head)) }
 }
 
 /// Another version is in force than `If-Match` names.
@@ -307,11 +292,14 @@ fn conflict_error(head: &VersionInfo) -> AdminError {
     failure.with_member("current", version_json(head))
 }
 
-async fn find_version<P: Host>(
+/// The version that a part of the path names.
+pub(super) async fn find_version<P: Host>(
     request: &AdminRequest<'_, P>,
     head: &VersionInfo,
+    position: usize,
 ) -> Result<VersionInfo, AdminError> {
-    let version = request.path_argument(0).parse().ok().filter(|version| *version <= head.version);
+    let version =
+        request.path_argument(position).parse().ok().filter(|version| *version <= head.version);
     let version = version.ok_or_else(|| {
         AdminError::not_found(
             "version_not_found",
@@ -321,7 +309,7 @@ async fn find_version<P: Host>(
     Ok(VersionStore(request.host).get_by_number(version, head).await?)
 }
 
-async fn load_document<P: Host>(
+pub(super) async fn load_document<P: Host>(
     versions: &VersionStore<'_, P>,
     info: &VersionInfo,
 ) -> Result<String, AdminError> {
@@ -329,16 +317,17 @@ async fn load_document<P: Host>(
     Ok(document.ok_or_else(|| HostError::new("the store does not show the document yet"))?)
 }
 
-fn parse_value(document: &str) -> Result<Value, AdminError> {
-    let value: Value = json::from_text(document)
-        .map_err(|error| AdminError::invalid_json(&Problems::from_json(error).to_string()))?;
-    if value.is_object() {
-        return Ok(value);
+pub(super) fn parse_value(document: &str) -> Result<Value, AdminError> {
+    if !document.trim_start().starts_with('{') {
+        return Err(AdminError::invalid_json(
+            "The document must be a JSON object. For a TOML file use `cargo xtask config put FILE`.",
+        ));
     }
-    Err(AdminError::invalid_json("The document must be a JSON object."))
+    json::from_text(document)
+        .map_err(|error| AdminError::invalid_json(&Problems::from_json(error).to_string()))
 }
 
-fn head_unavailable(_: HostError) -> AdminError {
+pub(super) fn head_unavailable(_: HostError) -> AdminError {
     AdminError::ledger_unavailable()
 }
 

@@ -103,7 +103,7 @@ pub(super) async fn create<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     let stored = StoredConsumer {
         document: document.into(),
         created: request.host.now(),
-        by: request.operator.name.to_owned(),
+        by: request.operator.name.clone(),
         changed: None,
         claim: lock,
     };
@@ -145,7 +145,7 @@ async fn apply_patch<P: Host>(
         let found = format!("{:?}", consumer.id);
         return Err(AdminError::invalid("id", found, format!("{id:?}: an id cannot be changed")));
     }
-    stored.changed = Some((request.host.now(), request.operator.name.to_owned()));
+    stored.changed = Some((request.host.now(), request.operator.name.clone()));
     let change = async { Ok(request.key_store().put_consumer(id, &stored).await?) };
     request
         .run_audited("consumer.change", audit_target(id), json!({ "fields": fields }), change)

@@ -5,7 +5,6 @@
 //! working key that cannot be seen and revoked.
 
 use civil_time::Timestamp;
-use http::StatusCode;
 use secret::KeyDigest;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,6 +16,7 @@ use crate::auth::keys::{
 use crate::host::Host;
 
 use super::consumer::{self, check_exists};
+use super::key_use::KeyUses;
 use super::lock::{self, LockSubject, locked_error};
 use super::pagination::read_page;
 use super::request_body::{FlexibleTimestamp, deserialize_nullable, parse_object};
@@ -52,10 +52,13 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
     let key_store = request.key_store();
     let names = KeyMetadata::storage_key_prefix(consumer);
     let found = read_page(&key_store, &names, query.get("cursor"), query.page_limit()?).await?;
+    let uses = KeyUses::read(request.host, consumer).await;
     let mut data = Vec::new();
     for id in &found.names {
         if let Some(metadata) = key_store.get_metadata(consumer, id).await? {
-            data.push(key_json(consumer, id, &metadata, request.host.now()));
+            let mut shown = key_json(consumer, id, &metadata, request.host.now());
+            uses.add_to(&mut shown, id);
+            data.push(shown);
         }
     }
     Ok(AdminResponse::json(&json!({ "data": data, "cursor": found.cursor })))
@@ -67,7 +70,9 @@ pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let (consumer, id) = (request.path_argument(0), request.path_argument(1));
     check_exists(request, consumer).await?;
     let metadata = load_metadata(request, consumer, id).await?;
-    Ok(AdminResponse::json(&key_json(consumer, id, &metadata, request.host.now())))
+    let mut shown = key_json(consumer, id, &metadata, request.host.now());
+    KeyUses::read(request.host, consumer).await.add_to(&mut shown, id);
+    Ok(AdminResponse::json(&shown))
 }
 
 /// `POST /consumers/{consumer}/keys`
@@ -76,10 +81,7 @@ pub(super) async fn issue<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult
     let consumer = request.path_argument(0);
     let wanted: CreateKey =
         if request.body.is_empty() { CreateKey::default() } else { parse_object(&request.body)? };
-    let Some(pepper) = request.context.pepper else {
-        let message = "The secret KEY_PEPPER is not set: keys cannot be issued.";
-        return Err(AdminError::new(StatusCode::NOT_IMPLEMENTED, "key_pepper_missing", message));
-    };
+    let pepper = request.context.pepper.ok_or_else(AdminError::key_pepper_missing)?;
     let now = request.host.now();
     let expires = parse_expiry(wanted.expires_at, now)?;
     let note = validate_note(wanted.note, wanted.key.as_deref())?;
@@ -105,7 +107,7 @@ pub(super) async fn issue<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult
         expires,
         hint: key[key.len() - 4..].to_owned(),
         note,
-        by: request.operator.name.to_owned(),
+        by: request.operator.name.clone(),
         adopted,
     };
     let key_store = request.key_store();
@@ -157,15 +159,7 @@ async fn apply_patch<P: Host>(
     // Read again under the lock.
     let mut metadata = load_metadata(request, consumer, id).await?;
     let key_store = request.key_store();
-    let hash = metadata.key_hash();
-    let entry = match &hash {
-        Some(hash) => key_store.get_key(hash).await?.filter(|entry| entry.id == id),
-        None => None,
-    };
-    let (Some(hash), Some(mut entry)) = (hash, entry) else {
-        let message = "This key is not active, or its lookup entry is not visible yet. Retry in a minute, or revoke it.";
-        return Err(AdminError::conflict("conflict", message));
-    };
+    let (hash, mut entry) = load_entry(request, id, &metadata).await?;
     let before = entry.expires;
     metadata.expires = expires.unwrap_or(metadata.expires);
     metadata.note = note.unwrap_or(metadata.note);
@@ -246,7 +240,24 @@ async fn delete_key<P: Host>(
     Ok(key_store.delete_metadata(consumer, id).await?)
 }
 
-async fn load_metadata<P: Host>(
+/// The lookup entry of a key that works.
+pub(super) async fn load_entry<P: Host>(
+    request: &AdminRequest<'_, P>,
+    id: &str,
+    metadata: &KeyMetadata,
+) -> Result<(KeyHash, StoredKey), AdminError> {
+    let hash = metadata.key_hash();
+    let entry = match &hash {
+        Some(hash) => request.key_store().get_key(hash).await?.filter(|entry| entry.id == id),
+        None => None,
+    };
+    hash.zip(entry).ok_or_else(|| {
+        let message = "This key is not active, or its lookup entry is not visible yet. Retry in a minute, or revoke it.";
+        AdminError::conflict("conflict", message)
+    })
+}
+
+pub(super) async fn load_metadata<P: Host>(
     request: &AdminRequest<'_, P>,
     consumer: &str,
     id: &str,
@@ -293,7 +304,7 @@ fn key_exists_error() -> AdminError {
     AdminError::conflict("already_exists", "This key is already in use.")
 }
 
-fn parse_expiry(
+pub(super) fn parse_expiry(
     at: Option<FlexibleTimestamp>,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, AdminError> {
@@ -305,7 +316,10 @@ fn parse_expiry(
     }
 }
 
-fn validate_note(text: Option<String>, key: Option<&str>) -> Result<Option<String>, AdminError> {
+pub(super) fn validate_note(
+    text: Option<String>,
+    key: Option<&str>,
+) -> Result<Option<String>, AdminError> {
     let Some(text) = text else { return Ok(None) };
     if text.chars().count() > MAX_NOTE_CHARS {
         let found = format!("{} characters", text.chars().count());
@@ -318,11 +332,11 @@ fn validate_note(text: Option<String>, key: Option<&str>) -> Result<Option<Strin
     Ok(Some(text))
 }
 
-fn audit_target(consumer: &str, id: &str) -> String {
+pub(super) fn audit_target(consumer: &str, id: &str) -> String {
     format!("{}/key/{id}", consumer::audit_target(consumer))
 }
 
-fn key_json(consumer: &str, id: &str, metadata: &KeyMetadata, now: Timestamp) -> Value {
+pub(super) fn key_json(consumer: &str, id: &str, metadata: &KeyMetadata, now: Timestamp) -> Value {
     let is_expired = metadata.expires.is_some_and(|expires| expires <= now);
     json!({
         "id": id,

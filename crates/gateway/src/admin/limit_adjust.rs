@@ -84,7 +84,9 @@ pub(super) async fn adjust<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
                 LedgerReply::Granted(_)
                 | LedgerReply::Done
                 | LedgerReply::Usage(_)
-                | LedgerReply::Register(_),
+                | LedgerReply::Register(_)
+                | LedgerReply::Log(_)
+                | LedgerReply::Rollout(_),
             )
             | Err(_) => Err(AdminError::ledger_unavailable()),
         }

@@ -3,6 +3,7 @@
 //! The ledger has no list of its accounts. So values are known only if the configuration or the store has
 //! them: consumers, and groups. Addresses, headers, parameters, and cookies can be read by their value.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use civil_time::Timestamp;
@@ -13,14 +14,20 @@ use serde_json::{Value, json};
 use crate::auth::caller::ANONYMOUS;
 use crate::host::{Host, futures};
 use crate::limits::matching::{account_name, book_id, ledger_rule};
+use crate::telemetry::usage::keys;
 
 use super::AdminRequest;
 use super::consumer::read_consumers;
 use super::limit::{ALL_CALLERS, balance_json, covers, find_limit, quota_json};
 use super::response::{AdminError, AdminResponse, AdminResult};
+use super::usage::read_rows;
+use super::usage_query::UsageRange;
 
 /// Books read at most for one response. On Workers each is a subrequest, of which the free plan has 50.
 const MAX_BOOKS_READ: usize = 32;
+
+/// Consumers at most that are chosen by their requests.
+const MAX_BUSIEST_CONSUMERS: usize = 24;
 
 /// Books read concurrently.
 const CONCURRENT_READS: usize = 8;
@@ -41,15 +48,7 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
     };
     let shown: Vec<&Limit> = config.limits.iter().skip(begin).take(count).collect();
     let needs_consumers = shown.iter().any(|limit| limit.by == By::Consumer);
-    let consumers = if needs_consumers {
-        let page = read_consumers(request, None, MAX_BOOKS_READ).await?;
-        let mut ids: Vec<String> =
-            page.configured.iter().map(|consumer| consumer.id.clone()).collect();
-        ids.extend(page.stored);
-        ids
-    } else {
-        Vec::new()
-    };
+    let consumers = if needs_consumers { likely_consumers(request).await? } else { Vec::new() };
     let mut wanted = Vec::new();
     for limit in &shown {
         let values = match &limit.by {
@@ -101,6 +100,34 @@ pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     shown["data"] = rows.iter().map(|row| row.to_json(now)).collect();
     shown["cursor"] = json!(cursor);
     Ok(AdminResponse::json(&shown))
+}
+
+/// Consumers that are likely to be near a limit: those with the most requests in the last day, then the first
+/// ones.
+async fn likely_consumers<P: Host>(
+    request: &AdminRequest<'_, P>,
+) -> Result<Vec<String>, AdminError> {
+    let range = UsageRange::last_day(request.host.now());
+    let mut requests: BTreeMap<String, u64> = BTreeMap::new();
+    read_rows(request, &range, |_, row| {
+        if let Some((_, dimensions)) = keys::parse_key(&row.key) {
+            *requests.entry(dimensions.consumer).or_default() += row.totals.requests;
+        }
+        Ok(())
+    })
+    .await?;
+    let mut busiest: Vec<(String, u64)> = requests.into_iter().collect();
+    busiest.sort_by_key(|(_, requests)| Reverse(*requests));
+    let mut ids: Vec<String> =
+        busiest.into_iter().take(MAX_BUSIEST_CONSUMERS).map(|(id, _)| id).collect();
+    let page = read_consumers(request, None, MAX_BOOKS_READ).await?;
+    let configured = page.configured.iter().map(|consumer| consumer.id.clone());
+    for id in configured.chain(page.stored) {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
 }
 
 /// Values of a limit that the configuration has, sorted; none of a limit per consumer but the callers without
@@ -198,15 +225,6 @@ fn used_share(balance: &AccountBalance) -> f64 {
 }
 
 fn limit_json(config: &Config, limit: &Limit) -> Value {
-    let by = match &limit.by {
-        By::All => "all".to_owned(),
-        By::Consumer => "consumer".to_owned(),
-        By::Group => "group".to_owned(),
-        By::Address => "ip".to_owned(),
-        By::Header(name) => format!("header:{name}"),
-        By::Parameter(name) => format!("param:{name}"),
-        By::Cookie(name) => format!("cookie:{name}"),
-    };
     let routes = limit.routes.as_ref();
     let routes = routes.map(|routes| {
         routes.iter().map(|index| config.route(*index).id.as_str()).collect::<Vec<_>>()
@@ -214,7 +232,7 @@ fn limit_json(config: &Config, limit: &Limit) -> Value {
     let quotas: Vec<Value> = limit.quotas.iter().map(quota_json).collect();
     json!({
         "id": limit.id,
-        "by": by,
+        "by": by_name(&limit.by),
         "routes": routes,
         "groups": limit.groups,
         "hard": limit.hard,
@@ -224,4 +242,17 @@ fn limit_json(config: &Config, limit: &Limit) -> Value {
         },
         "quotas": quotas,
     })
+}
+
+/// A limit's `by` as the configuration writes it.
+pub(super) fn by_name(by: &By) -> String {
+    match by {
+        By::All => "all".to_owned(),
+        By::Consumer => "consumer".to_owned(),
+        By::Group => "group".to_owned(),
+        By::Address => "ip".to_owned(),
+        By::Header(name) => format!("header:{name}"),
+        By::Parameter(name) => format!("param:{name}"),
+        By::Cookie(name) => format!("cookie:{name}"),
+    }
 }

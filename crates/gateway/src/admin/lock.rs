@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use ledger::{BookId, Charge, Hold, LedgerReply, Operation, Rule, Window};
+use ledger::{BookId, Rule, Window};
 
 use crate::auth::keys::{KeyHash, LockReservation};
 use crate::host::{Clock, LedgerHost};
 
+use super::ledger_unit::LedgerUnit;
 use super::response::AdminError;
 
 /// Longer than a store shows an older state: after it, the entry itself is visible.
@@ -33,20 +34,18 @@ pub(super) enum LockSubject<'a> {
 }
 
 impl LockSubject<'_> {
-    fn book_id(self) -> BookId {
-        BookId::new(match self {
+    fn unit(self) -> LedgerUnit {
+        let book = BookId::new(match self {
             Self::NewConsumer(id) | Self::Consumer(id) => format!("claim/consumer/{id}"),
             Self::Import(hash) => format!("claim/hash/{}", hash.to_hex()),
             Self::Key(id) | Self::Revocation(id) => format!("claim/key/{id}"),
-        })
-    }
-
-    fn account_name(self) -> &'static str {
-        match self {
+        });
+        let account = match self {
             Self::NewConsumer(_) => "create",
             Self::Import(_) => "adopt",
             Self::Consumer(_) | Self::Key(_) | Self::Revocation(_) => "change",
-        }
+        };
+        LedgerUnit { book, account, rule: Rule { max: 1, window: Window::Total } }
     }
 
     fn ttl(self) -> Duration {
@@ -62,26 +61,7 @@ pub(super) async fn acquire(
     host: &(impl Clock + LedgerHost),
     subject: LockSubject<'_>,
 ) -> Result<Option<LockReservation>, AdminError> {
-    let lock = LockReservation { id: host.entropy(), until: host.now() + subject.ttl() };
-    let hold = Hold {
-        account: subject.account_name().to_owned(),
-        rule: Rule { max: 1, window: Window::Total },
-        min: 1,
-        want: 1,
-        slice: None,
-    };
-    let operation = Operation::Reserve { id: lock.id, until: lock.until, holds: vec![hold] };
-    match host.apply(&subject.book_id(), &operation).await {
-        Ok(LedgerReply::Granted(_)) => Ok(Some(lock)),
-        Ok(LedgerReply::Denied(_)) => Ok(None),
-        Ok(
-            LedgerReply::Done
-            | LedgerReply::Balances(_)
-            | LedgerReply::Usage(_)
-            | LedgerReply::Register(_),
-        )
-        | Err(_) => Err(AdminError::ledger_unavailable()),
-    }
+    Ok(subject.unit().reserve(host, subject.ttl()).await?.ok())
 }
 
 /// Releases a lock. If that fails, the lock expires.
@@ -90,10 +70,7 @@ pub(super) async fn release(
     subject: LockSubject<'_>,
     lock: LockReservation,
 ) {
-    let account = subject.account_name().to_owned();
-    let charges = vec![Charge { account, window: Window::Total, amount: 0 }];
-    let operation = Operation::Settle { id: lock.id, until: lock.until, charges };
-    let _ = host.apply(&subject.book_id(), &operation).await;
+    subject.unit().settle(host, lock, 0).await;
 }
 
 pub(super) fn locked_error(what: &str) -> AdminError {

@@ -6,17 +6,18 @@ use ledger::{LedgerReply, Operation};
 
 use crate::host::{Host, futures};
 use crate::limits::ledger_client;
-use crate::live_config::{ReloadingGateway, VersionStore};
+use crate::live_config::VersionStore;
 use crate::telemetry::metrics::{self, ConfigVersions};
 use crate::telemetry::usage::keys::SHARDS;
 
 use super::query::Query;
 use super::response::{AdminError, AdminResponse, AdminResult};
+use super::{AdminContext, rollout};
 
 /// `GET /metrics`, for every role.
 pub(super) async fn get<P: Host>(
     host: &P,
-    reloading_gateway: Option<&ReloadingGateway>,
+    context: AdminContext<'_>,
     parts: &Parts,
 ) -> AdminResult {
     if parts.method != Method::GET {
@@ -36,10 +37,16 @@ pub(super) async fn get<P: Host>(
         rows.extend(some.into_iter().filter(|row| row.until > now));
     }
     let mut versions = ConfigVersions::default();
-    if let Some(reloading_gateway) = reloading_gateway {
+    if let Some(reloading_gateway) = context.reloading_gateway {
         let head = VersionStore(host).head().await.map_err(|_| AdminError::ledger_unavailable())?;
         versions.in_force = Some(head.version);
         versions.served = reloading_gateway.version().map(|served| served.version);
     }
-    Ok(AdminResponse::from_text(metrics::render(rows, versions), metrics::CONTENT_TYPE))
+    let routes: Vec<_> =
+        context.config.routes.iter().filter(|route| route.rollout.is_some()).collect();
+    let states = routes.iter().map(|route| rollout::read(host, route)).collect();
+    let states: Result<Vec<_>, _> = futures::join_all(states).await.into_iter().collect();
+    let rollouts = routes.iter().map(|route| route.id.as_str()).zip(states?).collect();
+    let page = metrics::render(rows, versions, rollouts);
+    Ok(AdminResponse::from_text(page, metrics::CONTENT_TYPE))
 }

@@ -1,10 +1,15 @@
-//! Query parameters: each at most once, and no unknown one.
+//! Query parameters: each at most once unless it is repeatable, and no unknown one.
+
+use std::time::Duration;
 
 use civil_time::{Timestamp, rfc3339};
 use json::percent;
 
 use super::request_body::EXPECTED_TIME;
 use super::response::AdminError;
+
+/// Parameters of a request at most.
+const MAX_PARAMETERS: usize = 100;
 
 /// Parsed query parameters.
 #[derive(Debug)]
@@ -13,6 +18,15 @@ pub(super) struct Query(Vec<(&'static str, String)>);
 impl Query {
     /// Parses the parameters. Refuses an unknown one, since it would have no effect.
     pub(super) fn parse(query: Option<&str>, allowed: &[&'static str]) -> Result<Self, AdminError> {
+        Self::parse_repeatable(query, allowed, &[])
+    }
+
+    /// The same, with parameters among the allowed ones that may be given several times.
+    pub(super) fn parse_repeatable(
+        query: Option<&str>,
+        allowed: &[&'static str],
+        repeatable: &[&'static str],
+    ) -> Result<Self, AdminError> {
         let mut read = Self(Vec::new());
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -24,7 +38,11 @@ impl Query {
                 let error = AdminError::invalid("query", format!("{name:?}"), expected);
                 return Err(error.with_param(name));
             };
-            if read.get(name).is_some() {
+            if read.0.len() >= MAX_PARAMETERS {
+                let expected = format!("at most {MAX_PARAMETERS} parameters");
+                return Err(AdminError::invalid(name, "more parameters", expected));
+            }
+            if read.get(name).is_some() && !repeatable.contains(name) {
                 return Err(AdminError::invalid(name, "the parameter twice", "it at most once"));
             }
             // A `+` is not a space: offsets of timestamps contain it, and no parameter has spaces.
@@ -40,6 +58,17 @@ impl Query {
     /// The value of a parameter; `None` if it is absent.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The values of a repeatable parameter.
+    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+        let named = self.0.iter().filter(|(known, _)| *known == name);
+        named.map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// A duration such as `250ms`, `20s`, `5m` or `24h`. `None` if it is absent.
+    pub(super) fn duration(&self, name: &str) -> Result<Option<Duration>, AdminError> {
+        self.get(name).map(|text| parse_duration(name, text)).transpose()
     }
 
     /// Whether a parameter is `true`, or present without a value.
@@ -75,6 +104,17 @@ impl Query {
         limit
             .ok_or_else(|| AdminError::invalid("limit", format!("{text:?}"), format!("1 to {max}")))
     }
+}
+
+/// Parses a duration such as `250ms`, `20s`, `5m` or `24h`.
+pub(super) fn parse_duration(name: &str, text: &str) -> Result<Duration, AdminError> {
+    config::parse_duration(text).ok_or_else(|| {
+        AdminError::invalid(
+            name,
+            format!("{text:?}"),
+            "a duration such as \"20s\", \"5m\" or \"24h\"",
+        )
+    })
 }
 
 #[cfg(test)]

@@ -13,11 +13,20 @@ use crate::response::json::json_response;
 
 pub(super) type AdminResult = Result<AdminResponse, AdminError>;
 
+/// Body of a response.
+#[derive(Debug)]
+enum ResponseBody {
+    None,
+    Json(Vec<u8>),
+    /// A whole response of the pipeline.
+    Passed(Box<http::Response<Body>>),
+}
+
 /// A successful response.
 #[derive(Debug)]
 pub(super) struct AdminResponse {
     status: StatusCode,
-    body: Option<Vec<u8>>,
+    body: ResponseBody,
     headers: Vec<(&'static str, Box<str>)>,
 }
 
@@ -27,13 +36,20 @@ impl AdminResponse {
         Self::from_json_text(text).with_header("content-type", content_type.to_owned())
     }
 
+    /// A response with the members of objects in a fixed order that people can read.
     pub(super) fn json(value: &Value) -> Self {
-        Self::from_json_text(value.to_string())
+        let mut text = String::new();
+        write_ordered(value, &mut text);
+        Self::from_json_text(text)
     }
 
     /// A response with JSON text, unchanged.
     pub(super) fn from_json_text(text: String) -> Self {
-        Self { status: StatusCode::OK, body: Some(text.into_bytes()), headers: Vec::new() }
+        Self {
+            status: StatusCode::OK,
+            body: ResponseBody::Json(text.into_bytes()),
+            headers: Vec::new(),
+        }
     }
 
     pub(super) fn with_header(mut self, name: &'static str, value: String) -> Self {
@@ -47,8 +63,64 @@ impl AdminResponse {
         Self { status: StatusCode::CREATED, ..reply }
     }
 
+    /// A response of the pipeline, with its own status and headers.
+    pub(super) fn from_response(response: http::Response<Body>) -> Self {
+        let body = ResponseBody::Passed(Box::new(response));
+        Self { status: StatusCode::OK, body, headers: Vec::new() }
+    }
+
     pub(super) fn no_content() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: None, headers: Vec::new() }
+        Self { status: StatusCode::NO_CONTENT, body: ResponseBody::None, headers: Vec::new() }
+    }
+}
+
+/// Members that stand first, in this order.
+const FIRST_MEMBERS: [&str; 12] = [
+    "id", "version", "name", "target", "limit", "consumer", "key", "at", "start", "from", "to",
+    "data",
+];
+
+/// Members that stand last, in this order.
+const LAST_MEMBERS: [&str; 8] =
+    ["quotas", "attempts", "guards", "changes", "detail", "document", "cursor", "newest"];
+
+/// Writes JSON with ordered members; those without a place of their own are sorted by name between the first
+/// and the last ones.
+fn write_ordered(value: &Value, text: &mut String) {
+    let place = |list: &[&str], name: &str| list.iter().position(|member| *member == name);
+    match value {
+        Value::Object(members) => {
+            let rank = |name: &str| match (place(&FIRST_MEMBERS, name), place(&LAST_MEMBERS, name))
+            {
+                (Some(position), _) => (0, position),
+                (None, None) => (1, 0),
+                (None, Some(position)) => (2, position),
+            };
+            let mut ordered: Vec<(&String, &Value)> = members.iter().collect();
+            ordered.sort_by_key(|(name, _)| (rank(name), *name));
+            text.push('{');
+            for (position, (name, value)) in ordered.into_iter().enumerate() {
+                if position > 0 {
+                    text.push(',');
+                }
+                text.extend([Value::from(name.as_str()).to_string().as_str(), ":"]);
+                write_ordered(value, text);
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for (position, item) in items.iter().enumerate() {
+                if position > 0 {
+                    text.push(',');
+                }
+                write_ordered(item, text);
+            }
+            text.push(']');
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            text.push_str(&value.to_string());
+        }
     }
 }
 
@@ -97,6 +169,10 @@ impl AdminError {
         Self { extra_member: Some(Box::new((name, value))), ..self }
     }
 
+    pub(super) fn with_header(self, name: &'static str, value: String) -> Self {
+        Self { header: Some((name, value.into())), ..self }
+    }
+
     pub(super) fn with_param(self, param: &str) -> Self {
         Self { param: Some(param.into()), ..self }
     }
@@ -137,6 +213,17 @@ impl AdminError {
         Self { header: Some(("www-authenticate", "Bearer".into())), ..failure }
     }
 
+    /// The session of a cookie is unknown, over, or revoked.
+    pub(super) fn session_ended() -> Self {
+        let message = "The session has ended: sign in again.";
+        Self::new(StatusCode::UNAUTHORIZED, "session_ended", message)
+    }
+
+    pub(super) fn key_pepper_missing() -> Self {
+        let message = "The secret KEY_PEPPER is not set: it is needed for keys and for sessions.";
+        Self::new(StatusCode::NOT_IMPLEMENTED, "key_pepper_missing", message)
+    }
+
     /// An invalid field or parameter.
     pub(super) fn invalid(param: &str, found: impl AsRef<str>, expected: impl AsRef<str>) -> Self {
         let message = format!("{param}: found {}, expected {}", found.as_ref(), expected.as_ref());
@@ -152,6 +239,10 @@ impl AdminError {
         let param = param.or_else(|| problems.iter().find_map(unknown_field)).map(Box::from);
         let message = problems.to_string().replace('\n', "; ");
         Self { param, ..Self::new(StatusCode::BAD_REQUEST, "invalid_request", message) }
+    }
+
+    pub(super) fn store_unavailable() -> Self {
+        Self::unavailable("store_unavailable", "The store is unavailable. Retry later.")
     }
 
     pub(super) fn ledger_unavailable() -> Self {
@@ -173,16 +264,24 @@ fn unknown_field(problem: &Problem) -> Option<&str> {
 /// The host's own error text is not sent to operators.
 impl From<HostError> for AdminError {
     fn from(_: HostError) -> Self {
-        Self::unavailable("store_unavailable", "The store is unavailable. Retry later.")
+        Self::store_unavailable()
     }
 }
 
-pub(super) fn into_response(answer: AdminResult, request_id: &str) -> http::Response<Body> {
+/// `renewed` is a cookie that the response sets, unless it sets one itself.
+pub(super) fn into_response(
+    answer: AdminResult,
+    renewed: Option<String>,
+    request_id: &str,
+) -> http::Response<Body> {
     let (mut response, more) = match answer {
-        Ok(AdminResponse { status, body: Some(body), headers }) => {
+        Ok(AdminResponse { status, body: ResponseBody::Json(body), headers }) => {
             (json_response(status, body), headers)
         }
-        Ok(AdminResponse { status, body: None, headers }) => {
+        Ok(AdminResponse { status: _, body: ResponseBody::Passed(response), headers }) => {
+            (*response, headers)
+        }
+        Ok(AdminResponse { status, body: ResponseBody::None, headers }) => {
             let mut response = http::Response::new(Body::Empty);
             *response.status_mut() = status;
             (response, headers)
@@ -208,11 +307,32 @@ pub(super) fn into_response(answer: AdminResult, request_id: &str) -> http::Resp
     let headers = response.headers_mut();
     // Responses are secret or valid only at this moment.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let renewed = renewed.map(|cookie| ("set-cookie", cookie.into_boxed_str()));
     let id = ("x-request-id", request_id.into());
-    for (name, value) in more.into_iter().chain([id]) {
+    for (name, value) in renewed.into_iter().chain(more).chain([id]) {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(HeaderName::from_static(name), value);
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::write_ordered;
+
+    #[test]
+    fn finding_43_members_stand_in_a_readable_order() {
+        let value = json!({
+            "cursor": null, "data": [{ "created_at": "x", "id": "a\"b", "by": [1, 2.5], "quotas": {} }],
+        });
+        let mut text = String::new();
+        write_ordered(&value, &mut text);
+        let expected =
+            r#"{"data":[{"id":"a\"b","by":[1,2.5],"created_at":"x","quotas":{}}],"cursor":null}"#;
+        assert_eq!(text, expected);
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), value);
+    }
 }

@@ -2,6 +2,7 @@
 
 use config::Role;
 use http::Method;
+use http::request::Parts;
 use json::percent;
 
 use super::PREFIX;
@@ -11,6 +12,12 @@ use super::response::AdminError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Document,
+    OpenSession,
+    ReadSession,
+    CloseSession,
+    ListSessions,
+    RevokeSession,
+    RevokeSessions,
     ListConsumers,
     CreateConsumer,
     ReadConsumer,
@@ -31,6 +38,22 @@ pub(super) enum Action {
     ReadVersion,
     RestoreVersion,
     FollowDeployed,
+    ReadSchema,
+    DiffVersions,
+    ListKinds,
+    MatchRoute,
+    ListTargets,
+    ListRequests,
+    CountRequests,
+    ReadRequest,
+    RollKey,
+    CheckGuard,
+    TestProvider,
+    TestUnsavedProvider,
+    ListModels,
+    Try,
+    ReadHealth,
+    ListSecrets,
     Usage,
     Audit,
     Verdicts,
@@ -42,6 +65,8 @@ pub(super) enum Action {
     ReadWords,
     PutWords,
     DeleteWords,
+    ReadRollout,
+    ChangeRollout,
 }
 
 #[derive(Clone, Debug)]
@@ -59,11 +84,18 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// All paths and methods.
-pub(super) const ROUTES: [AdminRoute; 32] = {
+pub(super) const ROUTES: [AdminRoute; 56] = {
     use Action as A;
     use config::Role::{Editor, Owner, Viewer};
     [
         route(Method::GET, "openapi.json", Viewer, A::Document),
+        // Signing in needs no role; the handlers refuse to end sessions of others.
+        route(Method::POST, "session", Viewer, A::OpenSession),
+        route(Method::GET, "session", Viewer, A::ReadSession),
+        route(Method::DELETE, "session", Viewer, A::CloseSession),
+        route(Method::GET, "sessions", Viewer, A::ListSessions),
+        route(Method::DELETE, "sessions", Viewer, A::RevokeSessions),
+        route(Method::DELETE, "sessions/{session}", Viewer, A::RevokeSession),
         route(Method::GET, "consumers", Viewer, A::ListConsumers),
         route(Method::POST, "consumers", Editor, A::CreateConsumer),
         route(Method::GET, "consumers/{consumer}", Viewer, A::ReadConsumer),
@@ -74,6 +106,7 @@ pub(super) const ROUTES: [AdminRoute; 32] = {
         route(Method::GET, "consumers/{consumer}/keys/{key}", Viewer, A::ReadKey),
         route(Method::PATCH, "consumers/{consumer}/keys/{key}", Editor, A::ChangeKey),
         route(Method::DELETE, "consumers/{consumer}/keys/{key}", Editor, A::RevokeKey),
+        route(Method::POST, "consumers/{consumer}/keys/{key}/roll", Editor, A::RollKey),
         route(Method::GET, "limits", Viewer, A::ListLimits),
         route(Method::GET, "limits/{limit}", Viewer, A::ReadLimit),
         route(Method::GET, "limits/{limit}/{value}", Viewer, A::ReadBalance),
@@ -84,6 +117,22 @@ pub(super) const ROUTES: [AdminRoute; 32] = {
         route(Method::GET, "config/versions", Viewer, A::ListVersions),
         route(Method::GET, "config/versions/{version}", Viewer, A::ReadVersion),
         route(Method::POST, "config/versions/{version}/restore", Owner, A::RestoreVersion),
+        route(Method::GET, "config/schema", Viewer, A::ReadSchema),
+        route(Method::GET, "config/versions/{version}/diff/{other}", Viewer, A::DiffVersions),
+        route(Method::GET, "kinds", Viewer, A::ListKinds),
+        route(Method::GET, "match", Viewer, A::MatchRoute),
+        route(Method::POST, "guards/{guard}/check", Editor, A::CheckGuard),
+        route(Method::POST, "providers/test", Owner, A::TestUnsavedProvider),
+        route(Method::POST, "providers/{provider}/test", Editor, A::TestProvider),
+        route(Method::GET, "providers/{provider}/models", Viewer, A::ListModels),
+        route(Method::POST, "try", Editor, A::Try),
+        route(Method::GET, "health", Viewer, A::ReadHealth),
+        // The names tell what else the host has.
+        route(Method::GET, "secrets", Owner, A::ListSecrets),
+        route(Method::GET, "targets", Viewer, A::ListTargets),
+        route(Method::GET, "requests", Viewer, A::ListRequests),
+        route(Method::GET, "requests/histogram", Viewer, A::CountRequests),
+        route(Method::GET, "requests/{request}", Viewer, A::ReadRequest),
         route(Method::GET, "usage", Viewer, A::Usage),
         route(Method::GET, "audit", Viewer, A::Audit),
         route(Method::GET, "verdicts", Viewer, A::Verdicts),
@@ -96,8 +145,16 @@ pub(super) const ROUTES: [AdminRoute; 32] = {
         route(Method::GET, "words/{list}", Viewer, A::ReadWords),
         route(Method::PUT, "words/{list}", Editor, A::PutWords),
         route(Method::DELETE, "words/{list}", Editor, A::DeleteWords),
+        route(Method::GET, "rollouts/{route}", Viewer, A::ReadRollout),
+        route(Method::POST, "rollouts/{route}/{command}", Editor, A::ChangeRollout),
     ]
 };
+
+/// Whether a request brings its token in the body.
+pub(super) fn is_sign_in(parts: &Parts) -> bool {
+    let found = match_route(&parts.method, parts.uri.path());
+    found.is_ok_and(|(route, _)| route.action == Action::OpenSession)
+}
 
 /// Finds the route of a request and the values of the path's variable parts.
 pub(super) fn match_route(

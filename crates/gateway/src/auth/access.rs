@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use config::{Config, Parameter};
+use config::{Config, Parameter, Route};
 
 use crate::auth::parameter_rules;
 use crate::error::Refusal;
@@ -35,19 +35,31 @@ pub(crate) fn max_total_time(config: &Config, caller: &Caller<'_>) -> Duration {
     usable.map(|(_, route)| route.timeouts.total).max().unwrap_or(DEFAULT_TOTAL_TIME)
 }
 
-/// Checks a request's parameters against the caller's rules.
+/// Checks a request's parameters against the rules of the caller and of every provider that the route may
+/// call.
 pub(crate) fn check_parameters(
+    config: &Config,
     caller: &Caller<'_>,
+    route: &Route,
     request: &ParsedRequest,
 ) -> Result<(), Refusal> {
-    let bounds = || caller.permissions().flat_map(|permissions| &permissions.parameters);
+    let targets = route.targets.all().iter().map(|weighted| &weighted.target);
+    let providers = targets.chain(&route.fallback).map(|target| config.provider(target.provider));
+    let forbidden: Vec<&Parameter> = providers.flat_map(|provider| &provider.forbidden).collect();
+    let own = || caller.permissions().flat_map(|permissions| &permissions.parameters);
+    let bounds = || own().chain(forbidden.iter().copied());
     // A bound holds for the field under each name that an upstream may read.
     let aliases = bounds().flat_map(|bound| {
         let names = openai::field_aliases(&bound.path).iter();
         names.map(|name| Parameter { path: (*name).to_owned(), rule: bound.rule.clone() })
     });
     let aliases: Vec<Parameter> = aliases.collect();
-    parameter_rules::check_parameters(request.body(), bounds().chain(&aliases)).map_err(|found| {
-        Refusal::ParameterNotAllowed { param: found.path, expected: found.expected }
-    })
+    // The caller's own body may name a parameter otherwise than its form in Chat, or have more of them.
+    let original = request.original().map(|original| &original.bytes[..]);
+    for body in [Some(request.body()), original].into_iter().flatten() {
+        parameter_rules::check_parameters(body, bounds().chain(&aliases)).map_err(|found| {
+            Refusal::ParameterNotAllowed { param: found.path, expected: found.expected }
+        })?;
+    }
+    Ok(())
 }

@@ -1,9 +1,8 @@
 //! Authentication of callers.
 
-use std::rc::Rc;
-
 use config::{Config, Consumer, ConsumerIndex, KeySource};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
+use protocol::model::Protocol;
 use secret::KeyDigest;
 
 use crate::auth::keys::{KeyCache, Pepper};
@@ -35,11 +34,12 @@ impl<'a> Authenticator<'a> {
         &self,
         host: &P,
         headers: &HeaderMap,
+        protocol: Protocol,
     ) -> Result<Caller<'a>, Error> {
         let config = self.config;
         let mut tried: Vec<&str> = Vec::new();
         let mut error = None;
-        for source in &config.auth.sources {
+        for source in config.auth.sources.iter().chain(own_sources(protocol)) {
             let Some(key) = presented_key(source, headers) else { continue };
             if tried.contains(&key) {
                 continue;
@@ -89,7 +89,17 @@ impl<'a> Authenticator<'a> {
             host.warn(&format!("API key lookup failed: {error}"));
             Fault::AuthenticationUnavailable
         })?;
-        Ok(found.map(|found| ConsumerSource::Dynamic(Rc::clone(&found.consumer))))
+        Ok(found.map(ConsumerSource::Issued))
+    }
+}
+
+/// Places of a key that clients of a protocol use by themselves, besides the configured ones.
+fn own_sources(protocol: Protocol) -> &'static [KeySource] {
+    static MESSAGES: [KeySource; 2] =
+        [KeySource::Header(HeaderName::from_static("x-api-key")), KeySource::Bearer];
+    match protocol {
+        Protocol::Chat | Protocol::Responses => &[],
+        Protocol::Messages => &MESSAGES,
     }
 }
 

@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use config::{Config, Consumer, Group, KeySource, Permissions, RouteIndex};
 
+use super::keys::KeyOwner;
+
 /// A caller: a consumer whose key was presented, or an anonymous client if no key is required.
 #[derive(Debug)]
 pub(crate) struct Caller<'a> {
@@ -17,8 +19,24 @@ pub(crate) struct Caller<'a> {
 pub(crate) enum ConsumerSource<'a> {
     /// From the configuration.
     Configured(&'a Consumer),
+    /// The owner of an issued key.
+    Issued(Rc<KeyOwner>),
     /// From the store, or from an issuer's token.
     Dynamic(Rc<Consumer>),
+}
+
+/// The consumer as which an operator makes a request, in the request's extensions. Nothing that a caller
+/// sends becomes one.
+#[derive(Clone, Debug)]
+pub(crate) struct ActingConsumer(pub(crate) Option<Consumer>);
+
+impl ActingConsumer {
+    /// The caller of the request.
+    pub(crate) fn caller<'a>(&self, config: &'a Config) -> Caller<'a> {
+        let Some(consumer) = &self.0 else { return Caller::ANONYMOUS };
+        let consumer = ConsumerSource::Dynamic(Rc::new(consumer.clone()));
+        Caller { key_source: None, ..Caller::from_consumer(config, consumer, &KeySource::Bearer) }
+    }
 }
 
 /// The name of a caller without a key.
@@ -44,6 +62,14 @@ impl<'a> Caller<'a> {
             KeySource::Bearer => "bearer".to_owned(),
             KeySource::Header(name) => format!("header:{name}"),
         })
+    }
+
+    /// The id of the issued key that was presented.
+    pub(crate) fn key_id(&self) -> Option<&str> {
+        match self.consumer.as_ref()? {
+            ConsumerSource::Issued(owner) => Some(&owner.key_id),
+            ConsumerSource::Configured(_) | ConsumerSource::Dynamic(_) => None,
+        }
     }
 
     /// The consumer's name, or `anonymous`.
@@ -79,6 +105,7 @@ impl ConsumerSource<'_> {
     pub(super) fn consumer(&self) -> &Consumer {
         match self {
             Self::Configured(consumer) => consumer,
+            Self::Issued(owner) => &owner.consumer,
             Self::Dynamic(consumer) => consumer,
         }
     }

@@ -116,8 +116,13 @@ impl JwtAuthenticator {
             .into_iter()
             .find(|(_, issuer)| issuer.issuer == issuer_name)
             .ok_or_else(refused)?;
-        let rules =
-            Rules { issuer: Some(&issuer.issuer), audiences: &issuer.audiences, skew: issuer.skew };
+        let rules = Rules {
+            issuer: Some(&issuer.issuer),
+            audiences: &issuer.audiences,
+            token_type: issuer.token_type.as_deref(),
+            max_lifetime: issuer.max_lifetime,
+            skew: issuer.skew,
+        };
         let claims = match &issuer.keys {
             IssuerKeys::Missing => return Err(Fault::AuthenticationUnavailable.into()),
             IssuerKeys::Inline(keys) => jwt::verify(token, keys, &rules, now),

@@ -6,3 +6,4 @@ pub(crate) mod caller;
 pub(crate) mod jwt;
 pub(crate) mod keys;
 pub(crate) mod parameter_rules;
+pub(crate) mod session;

@@ -63,6 +63,8 @@ pub struct CacheSubject<'a> {
     pub target: &'a str,
     /// Fingerprint of the guards: an answer that other guards have checked is another entry.
     pub guards: &'a [u8],
+    /// Protocol and body of a caller that does not speak Chat: its Chat form may lack a part.
+    pub original: Option<(&'a str, &'a [u8])>,
 }
 
 /// Digest that equal requests share.
@@ -89,7 +91,8 @@ impl CacheKey {
             &request.text,
         ];
         let mut hash = Sha256::new();
-        for part in parts {
+        let original = subject.original.map(|(protocol, body)| [protocol.as_bytes(), body]);
+        for part in parts.into_iter().chain(original.into_iter().flatten()) {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
@@ -149,6 +152,7 @@ mod tests {
             endpoint: Endpoint::ChatCompletions,
             target: "openai/gpt-4o",
             guards: b"",
+            original: None,
         }
     }
 
@@ -168,6 +172,8 @@ mod tests {
             CacheSubject { scope: CacheKeyScope::Consumer(""), route: "achat", ..subject() },
             // After a change of guards, earlier entries are not served.
             CacheSubject { guards: b"words", ..subject() },
+            CacheSubject { original: Some(("messages", b"{}")), ..subject() },
+            CacheSubject { original: Some(("responses", b"{}")), ..subject() },
             CacheSubject { guards: b"words, pii", ..subject() },
         ];
         let keys: BTreeSet<CacheKey> = all.iter().map(|one| CacheKey::new(one, &request)).collect();

@@ -128,6 +128,7 @@ pub(crate) async fn lookup<P: Host>(
         endpoint: request.endpoint(),
         target: &target,
         guards: guard_fingerprint,
+        original: request.original().map(|original| (original.protocol.id(), &original.bytes[..])),
     };
     let name = CacheKey::new(&subject, &canonical).storage_key(&subject);
     let mut leader = None;

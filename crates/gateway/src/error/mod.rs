@@ -5,16 +5,17 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 use openai::{ErrorBody, ErrorObject, Invalid};
+use protocol::request::{InvalidRequest, Problem, Untranslatable};
 
 mod blocked;
 mod fault;
 mod limit_exceeded;
-mod protocol;
+mod shape;
 mod stream_error;
 
 pub(crate) use blocked::BlockResponse;
 pub(crate) use limit_exceeded::LimitExceeded;
-pub(crate) use protocol::{ErrorShape, ForeignProtocol};
+pub(crate) use shape::{ErrorShape, UnservedApi};
 pub(crate) use stream_error::StreamError;
 
 /// Errors that are the caller's fault.
@@ -42,6 +43,22 @@ pub(crate) enum Refusal {
     Limited(Box<LimitExceeded>),
     /// The body is invalid.
     Invalid(Invalid),
+    /// The body is invalid in the caller's protocol.
+    InvalidForProtocol(InvalidRequest),
+    /// No target can take the request, because no target's protocol can express a member.
+    Untranslatable(Box<Untranslatable>),
+    /// No stored response with this id belongs to the caller.
+    StoredResponseNotFound {
+        /// The field that names it; `None` if the path does.
+        param: Option<&'static str>,
+    },
+    /// The answer is to be made in the background, where nobody would measure it.
+    Background,
+    /// The tokens of a prompt cannot be counted: no target has a call for it.
+    NoTokenCount {
+        /// The model that the request names.
+        model: String,
+    },
     /// Guards cannot check the body.
     Unchecked {
         /// The field.
@@ -59,7 +76,7 @@ pub(crate) enum Refusal {
     /// The path has no endpoint.
     UnknownUrl,
     /// The path belongs to a protocol that the gateway does not serve.
-    ForeignProtocol(ForeignProtocol),
+    UnservedApi(UnservedApi),
     /// The path has an endpoint, with another method.
     MethodNotAllowed {
         /// The allowed methods.
@@ -224,6 +241,51 @@ impl Refusal {
                 };
                 ApiError { param: param.map(Cow::Borrowed), ..plain(StatusCode::BAD_REQUEST, code, invalid.to_string()) }
             }
+            Self::InvalidForProtocol(invalid) => {
+                let code = match invalid.problem {
+                    Problem::NotJson(_) => "invalid_json",
+                    Problem::TooDeep
+                    | Problem::TooManyParts
+                    | Problem::Missing
+                    | Problem::Twice
+                    | Problem::Expected(_) => "invalid_request",
+                };
+                let param = Some(invalid.path.clone()).filter(|path| !path.is_empty());
+                ApiError { param: param.map(Cow::Owned), ..plain(StatusCode::BAD_REQUEST, code, invalid.to_string()) }
+            }
+            Self::Untranslatable(reason) => ApiError {
+                param: Some(Cow::Owned(reason.path.clone())),
+                ..plain(StatusCode::BAD_REQUEST, "untranslatable", reason.to_string())
+            },
+            Self::StoredResponseNotFound { param: None } => plain(
+                StatusCode::NOT_FOUND,
+                "response_not_found",
+                "No stored response with this id belongs to this key.".to_owned(),
+            ),
+            Self::StoredResponseNotFound { param: Some(param) } => ApiError {
+                param: Some(Cow::Borrowed(*param)),
+                ..plain(
+                    StatusCode::BAD_REQUEST,
+                    "previous_response_not_found",
+                    format!("'{param}' names nothing that belongs to this key and is stored by a target of the model. Send the whole conversation."),
+                )
+            },
+            Self::Background => ApiError {
+                param: Some(Cow::Borrowed("background")),
+                ..plain(
+                    StatusCode::BAD_REQUEST,
+                    "invalid_request",
+                    "'background' is not supported: nobody would count the tokens of the answer. Use a stream.".to_owned(),
+                )
+            },
+            Self::NoTokenCount { model } => ApiError {
+                param: Some(Cow::Borrowed("model")),
+                ..plain(
+                    StatusCode::NOT_FOUND,
+                    "token_count_not_available",
+                    format!("No target of the model '{model}' counts tokens. Estimate them, or send the request."),
+                )
+            },
             Self::Unchecked { param, what } => ApiError {
                 param: Some(Cow::Borrowed(*param)),
                 ..plain(
@@ -245,9 +307,9 @@ impl Refusal {
             Self::UnknownUrl => plain(
                 StatusCode::NOT_FOUND,
                 "unknown_url",
-                "Unknown path. Use /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, or /healthz.".to_owned(),
+                "Unknown path. Use /v1/chat/completions, /v1/responses, /v1/messages, /v1/completions, /v1/embeddings, /v1/models, or /healthz.".to_owned(),
             ),
-            Self::ForeignProtocol(protocol) => ApiError {
+            Self::UnservedApi(protocol) => ApiError {
                 shape: protocol.shape(),
                 ..plain(StatusCode::NOT_FOUND, "unknown_url", protocol.message().to_owned())
             },
@@ -288,13 +350,13 @@ impl Refusal {
 
 impl ApiError {
     /// The JSON document.
-    pub(crate) fn to_json(&self, request_id: Option<&str>) -> Vec<u8> {
+    pub(crate) fn to_json(&self) -> Vec<u8> {
         let error = ErrorObject {
             message: &self.message,
             kind: self.kind,
             param: self.param.as_deref(),
             code: Some(self.code),
         };
-        self.shape.to_json(&ErrorBody { error }, request_id)
+        self.shape.to_json(&ErrorBody { error })
     }
 }

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 use openai::{ErrorBody, ErrorObject};
+use protocol::failure;
+use protocol::model::{Failure, FailureClass, Protocol};
 
 /// Reason for the early end of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +49,22 @@ impl StreamError {
         }
     }
 
-    /// The event with the error.
-    pub(crate) fn event(self) -> Bytes {
+    /// The event with the error, in the protocol of the stream. `events` is the number of events before it.
+    pub(crate) fn event(self, protocol: Protocol, events: u64) -> Bytes {
+        let class = match self {
+            Self::GuardUnavailable => FailureClass::Internal,
+            Self::IdleTimeout | Self::DeadlinePassed => FailureClass::Timeout,
+            Self::UpstreamError | Self::NotAChunk | Self::Incomplete | Self::ConnectionBroken => {
+                FailureClass::Upstream
+            }
+        };
+        if protocol != Protocol::Chat {
+            let code = Some(self.code().into());
+            let failure = Failure { code, ..Failure::new(class, self.message()) };
+            let mut out = Vec::new();
+            failure::event(&failure, protocol, events, &mut out);
+            return out.into();
+        }
         let kind = match self {
             Self::GuardUnavailable => "server_error",
             _ => "upstream_error",

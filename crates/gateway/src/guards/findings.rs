@@ -29,6 +29,11 @@ impl GuardFindings {
         Self { request, consumer, route, recorded: RefCell::default() }
     }
 
+    /// Id of the caller.
+    pub(super) fn consumer(&self) -> &str {
+        &self.consumer
+    }
+
     /// Records that a guard checks something.
     pub(crate) fn record_run(&self, guard: &Guard, phase: Phase) {
         let guards_run = &mut self.recorded.borrow_mut().guards_run;

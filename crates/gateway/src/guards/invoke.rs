@@ -14,8 +14,9 @@ use guards::{
     tail_start,
 };
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderValue, Method, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri};
 use openai::Endpoint;
+use protocol::model::Protocol;
 
 use crate::host::Host;
 use crate::host::futures::{join_all, until_timer};
@@ -103,7 +104,9 @@ impl<P: Host> GuardPipeline<P> {
                             llm_judge::request_body(model, format, question, Some(&part))
                         }
                     };
-                    let uri = |provider: &Provider| provider.url(Endpoint::ChatCompletions, model);
+                    let uri = |provider: &Provider| {
+                        provider.url(Endpoint::ChatCompletions, Protocol::Chat, model)
+                    };
                     let answer = self.call_provider(settings.provider, uri, body, timeout).await?;
                     llm_judge::parse_verdict(&answer, format, guard.block_at)
                 };
@@ -230,6 +233,7 @@ impl<P: Host> GuardPipeline<P> {
                 break;
             }
 
+            self.record_calls(guard, batch.len());
             let checks =
                 batch.iter().map(|part| check_part(text[part.clone()].to_owned())).collect();
             let verdicts = join_all(checks).await;
@@ -243,7 +247,13 @@ impl<P: Host> GuardPipeline<P> {
                         masked.push((part.clone(), edits));
                         findings.extend(found);
                     }
-                    Err(reason) => error = Some(reason),
+                    Err(reason) => {
+                        let was_limited =
+                            error.as_ref().is_some_and(|it: &GuardError| it.is_rate_limited);
+                        if !was_limited {
+                            error = Some(reason);
+                        }
+                    }
                 }
             }
         }
@@ -263,8 +273,7 @@ impl<P: Host> GuardPipeline<P> {
         timeout: Duration,
     ) -> Result<Bytes, GuardError> {
         let provider = self.config.provider(index);
-        let uri =
-            uri(provider).ok_or_else(|| GuardError("the provider does not offer it".into()))?;
+        let uri = uri(provider).ok_or_else(|| GuardError::new("the provider does not offer it"))?;
         let mut request = http::Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
@@ -273,7 +282,7 @@ impl<P: Host> GuardPipeline<P> {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let now = self.host.now();
         let key = self.upstreams.next_key(index, "", now);
-        let key = key.map_err(|_| GuardError("every key of the provider cools down".into()))?;
+        let key = key.map_err(|_| GuardError::new("every key of the provider cools down"))?;
         request::add_key(headers, provider, key.map(|key| &provider.keys[key]));
         self.send(request, timeout).await
     }
@@ -286,17 +295,20 @@ impl<P: Host> GuardPipeline<P> {
     ) -> Result<Bytes, GuardError> {
         let exchange = async {
             let response = self.host.fetch(request).await;
-            let response = response.map_err(|error| GuardError(error.reason().to_owned()))?;
+            let response = response.map_err(|error| GuardError::new(error.reason()))?;
             let (head, body) = response.into_parts();
             let body = body.collect(MAX_RESPONSE_BYTES).await;
-            let body = body.map_err(|_| GuardError("its answer broke off".to_owned()))?;
+            let body = body.map_err(|_| GuardError::new("its answer broke off"))?;
             // Alibaba's service explains errors in the body, regardless of the status.
             match head.status.is_success() {
                 true => Ok(body),
-                false => Err(GuardError(format!("it answered {}", head.status.as_u16()))),
+                false => Err(GuardError {
+                    is_rate_limited: head.status == StatusCode::TOO_MANY_REQUESTS,
+                    ..GuardError::new(format!("it answered {}", head.status.as_u16()))
+                }),
             }
         };
-        let late = || GuardError("it did not answer in time".to_owned());
+        let late = || GuardError::new("it did not answer in time");
         until_timer(exchange, self.host.sleep(timeout)).await.ok_or_else(late)?
     }
 }
@@ -339,6 +351,6 @@ fn check_words(
         (None, _) => Ok(Verdict::Pass),
         (Some(name), Some(list)) if has(list) => block(name),
         (Some(_), Some(_)) => Ok(Verdict::Pass),
-        (Some(_), None) => Err(GuardError("its list of words cannot be read".to_owned())),
+        (Some(_), None) => Err(GuardError::new("its list of words cannot be read")),
     }
 }

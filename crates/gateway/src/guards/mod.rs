@@ -2,6 +2,7 @@
 
 mod answer;
 pub(crate) mod block_response;
+pub(crate) mod call_load;
 pub(crate) mod findings;
 pub(crate) mod invoke;
 pub(crate) mod pipeline;

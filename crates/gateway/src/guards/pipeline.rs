@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use config::{Config, Guard, GuardKind, OnError, RouteIndex};
 use guards::{
-    Dimension, Finding, GuardError, GuardInput, Level, Masks, Phase, Verdict, WordList, aliyun,
+    Dimension, Finding, GuardError, GuardInput, GuardText, Level, Masks, Phase, Verdict, WordList,
+    aliyun,
 };
 use sha2::{Digest, Sha256};
 
@@ -19,6 +20,7 @@ use crate::telemetry::request_scope::RequestScope;
 use crate::upstream::state::Upstreams;
 
 use super::block_response;
+use super::call_load::CallLoad;
 use super::findings::GuardFindings;
 use super::word_lists::WordLists;
 
@@ -42,6 +44,7 @@ pub(crate) struct GuardPipeline<P: Host> {
     /// The last question, for judges of an answer.
     pub(crate) question: RefCell<String>,
     guards: Vec<ActiveGuard>,
+    call_load: Rc<CallLoad>,
     pub(super) findings: GuardFindings,
 }
 
@@ -51,6 +54,7 @@ pub(crate) struct GuardServices<'a> {
     pub config: &'a Rc<Config>,
     pub upstreams: &'a Rc<Upstreams>,
     pub word_lists: &'a WordLists,
+    pub call_load: &'a Rc<CallLoad>,
 }
 
 /// A guard as it applies to one caller.
@@ -103,6 +107,35 @@ pub(crate) struct GuardBlock {
     pub findings: Vec<Finding>,
 }
 
+/// A guard as it applies to a caller; `None` if it skips it.
+async fn activate<P: Host>(
+    services: GuardServices<'_>,
+    host: &P,
+    (guard_index, guard): (usize, &Guard),
+    caller: &Caller<'_>,
+) -> Option<ActiveGuard> {
+    let override_index = guard.overrides.iter().position(|other| {
+        other.consumers.iter().any(|one| one.matches(caller.id()))
+            || caller.group().is_some_and(|group| other.groups.iter().any(|one| one.matches(group)))
+    });
+    let other = override_index.map(|at| &guard.overrides[at]);
+    if other.is_some_and(|other| other.off) {
+        return None;
+    }
+    let block_at = other.and_then(|other| other.block_at).or(guard.block_at);
+    let stored_words = match &guard.kind {
+        GuardKind::Words(words) => match &words.stored_list {
+            Some(name) => services.word_lists.get(host, name).await,
+            None => None,
+        },
+        GuardKind::Aliyun(_)
+        | GuardKind::Moderation(_)
+        | GuardKind::Judge(_)
+        | GuardKind::Pii(_) => None,
+    };
+    Some(ActiveGuard { guard_index, block_at, override_index, stored_words })
+}
+
 impl<P: Host> GuardPipeline<P> {
     /// Collects the guards of a route for a caller; `None` if there are none.
     pub(crate) async fn for_request(
@@ -112,52 +145,56 @@ impl<P: Host> GuardPipeline<P> {
         caller: &Caller<'_>,
         request_id: &str,
     ) -> Option<Rc<Self>> {
-        let GuardServices { config, upstreams, word_lists } = services;
         let mut guards = Vec::new();
-        for (position, guard) in config.guards_for(route) {
-            let override_index = guard.overrides.iter().position(|other| {
-                other.consumers.iter().any(|one| one.matches(caller.id()))
-                    || caller
-                        .group()
-                        .is_some_and(|group| other.groups.iter().any(|one| one.matches(group)))
-            });
-            let other = override_index.map(|at| &guard.overrides[at]);
-            if other.is_some_and(|other| other.off) {
-                continue;
-            }
-            let block_at = other.and_then(|other| other.block_at).or(guard.block_at);
-            let list = match &guard.kind {
-                GuardKind::Words(words) => match &words.stored_list {
-                    Some(name) => word_lists.get(host, name).await,
-                    None => None,
-                },
-                GuardKind::Aliyun(_)
-                | GuardKind::Moderation(_)
-                | GuardKind::Judge(_)
-                | GuardKind::Pii(_) => None,
-            };
-            guards.push(ActiveGuard {
-                guard_index: position,
-                block_at,
-                override_index,
-                stored_words: list,
-            });
+        for (position, guard) in services.config.guards_for(route) {
+            guards.extend(activate(services, host, (position, guard), caller).await);
         }
         if guards.is_empty() {
             return None;
         }
-        let route = config.route(route).id.clone();
-        Some(Rc::new(Self {
-            config: Rc::clone(config),
-            upstreams: Rc::clone(upstreams),
+        let route = services.config.route(route).id.clone();
+        Some(Rc::new(Self::new(
+            services,
+            host,
+            guards,
+            GuardFindings::new(request_id, caller.id(), route),
+        )))
+    }
+
+    /// Runs one guard of the configuration on a text, without a request. `None` if it skips the caller. Nothing
+    /// is recorded.
+    pub(crate) async fn check_text(
+        services: GuardServices<'_>,
+        host: &P,
+        guard: (usize, &Guard),
+        caller: &Caller<'_>,
+        (phase, text): (Phase, String),
+    ) -> Option<GuardResult> {
+        let guard = activate(services, host, guard, caller).await?;
+        let findings = GuardFindings::new("", caller.id(), String::new());
+        let pipeline = Self::new(services, host, Vec::new(), findings);
+        let text = GuardText { number: 0, text, unchecked_from: 0, goes_on: false };
+        Some(pipeline.invoke_guard(&guard, phase, &text).await)
+    }
+
+    fn new(
+        services: GuardServices<'_>,
+        host: &P,
+        guards: Vec<ActiveGuard>,
+        findings: GuardFindings,
+    ) -> Self {
+        Self {
+            config: Rc::clone(services.config),
+            upstreams: Rc::clone(services.upstreams),
             host: host.clone(),
             session: aliyun::new_session_id(u128::from(host.entropy()) << 64),
             masks: RefCell::default(),
             answer_masks: RefCell::default(),
             question: RefCell::default(),
             guards,
-            findings: GuardFindings::new(request_id, caller.id(), route),
-        }))
+            call_load: Rc::clone(services.call_load),
+            findings,
+        }
     }
 
     /// Whether an override applies to this caller.
@@ -307,15 +344,28 @@ impl<P: Host> GuardPipeline<P> {
         self.record_result(guard, phase, "error", &[found], reason);
     }
 
-    /// Applies a guard's failure.
+    /// Counts calls of a guard's service.
+    pub(super) fn record_calls(&self, guard: &ActiveGuard, calls: usize) {
+        let guard = self.guard_config(guard);
+        self.call_load.record_calls(&guard.id, self.findings.consumer(), calls, self.host.now());
+    }
+
+    /// Applies a guard's failure. A caller that makes most of the calls must not open a guard by using up
+    /// the quota of its service.
     pub(super) fn handle_failure(
         &self,
         guard: &ActiveGuard,
         phase: Phase,
         reason: &GuardError,
     ) -> Result<(), GuardRejection> {
-        self.record_failure(guard, phase, &reason.0);
-        match self.guard_config(guard).on_error {
+        self.record_failure(guard, phase, &reason.reason);
+        let config = self.guard_config(guard);
+        let is_cause =
+            || self.call_load.is_mostly_by(&config.id, self.findings.consumer(), self.host.now());
+        match config.on_error {
+            OnError::Open if reason.is_rate_limited && is_cause() => {
+                Err(GuardRejection::Unavailable)
+            }
             OnError::Open => Ok(()),
             OnError::Closed => Err(GuardRejection::Unavailable),
         }

@@ -66,7 +66,7 @@ impl<P: Host> GuardPipeline<P> {
             prompt.include_names();
         }
         if prompt.has_tokens {
-            let error = GuardError("it is given as numbers of tokens".to_owned());
+            let error = GuardError::new("it is given as numbers of tokens");
             self.handle_failure(guard, Phase::Request, &error)?;
         }
         if self.checks_images(guard) {
@@ -75,7 +75,7 @@ impl<P: Host> GuardPipeline<P> {
         let mut fields = TextFields::new(texts_in_scope(prompt, scope));
         self.run_guard(guard, Phase::Request, &mut fields).await?;
         let masked = fields.write_body(request.body_text().as_bytes());
-        Ok(masked.map(|body| request.with_body(body)))
+        Ok(masked.map(|body| request.with_masked_body(body)))
     }
 
     async fn check_images(
@@ -92,6 +92,7 @@ impl<P: Host> GuardPipeline<P> {
         }
         for some in urls.chunks(CONCURRENT_IMAGES) {
             self.findings.record_run(self.guard_config(guard), Phase::Request);
+            self.record_calls(guard, some.len());
             let checks = some.iter().map(|url| self.check_image(guard, url)).collect();
             for verdict in join_all(checks).await {
                 // An image has nothing that could be masked.

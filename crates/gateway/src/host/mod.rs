@@ -112,8 +112,16 @@ pub trait Tasks {
     fn defer(&self, task: impl Future<Output = ()> + 'static);
     /// Writes a record to the host's log, as one line of JSON.
     fn record(&self, record: &Record);
-    /// Writes a line for operators to the host's log.
+    /// Writes a warning for operators to the host's log, as the JSON of [`warning_line`].
     fn warn(&self, line: &str);
+    /// Writes an event for operators to the host's log: one line of JSON.
+    fn inform(&self, event: &str);
+}
+
+/// Warning as one line of JSON, so that it can be told from other lines of a log.
+pub fn warning_line(now: Timestamp, message: &str) -> String {
+    serde_json::json!({ "event": "warning", "at_ms": now.as_millis(), "message": message })
+        .to_string()
 }
 
 /// Deployed settings of the host.
@@ -121,6 +129,8 @@ pub trait Tasks {
 /// A trait and not an argument at start: a later document may name secrets that the first one did
 /// not, and hosts fetch secrets by name.
 pub trait Settings {
+    /// Name of the edge, for operators.
+    const EDGE: &'static str = "native";
     /// Whether ledger and store can be kept elsewhere than in the host's own storage.
     const CHOOSES_STORAGE: bool = false;
     /// The deployed document, in JSON.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use civil_time::Timestamp;
 use config::{Config, Measure, OnError, Period};
 use ledger::{AccountBalance, BookId, Denied, Grant, Hold, Lease, LedgerReply, Operation};
+use protocol::model::Protocol;
 
 use crate::error::{Error, Fault, LimitExceeded, Refusal};
 use crate::host::{Host, futures};
@@ -79,11 +80,12 @@ impl<P: Host> Reservation<P> {
             }
         }
         // From here on, dropping the reservation returns the parts that were acquired.
-        let balances = reservation.acquire_parts(&demands, now).await?;
+        let caller = request.request.protocol();
+        let balances = reservation.acquire_parts(&demands, (caller, now)).await?;
         let granted = reservation.parts.iter().map(|part| part.amount);
         reservation.max_output_tokens = request.max_choice_tokens(demands.iter().zip(granted));
         let quotas = demands.iter().map(|demand| demand.quota.measure).zip(balances);
-        reservation.headers = headers::rate_limit_headers(quotas);
+        reservation.headers = headers::rate_limit_headers((caller, now), quotas);
         Ok(Some(reservation))
     }
 
@@ -91,7 +93,7 @@ impl<P: Host> Reservation<P> {
     async fn acquire_parts(
         &mut self,
         demands: &[QuotaDemand<'_>],
-        now: Timestamp,
+        (caller, now): (Protocol, Timestamp),
     ) -> Result<Vec<AccountBalance>, Error> {
         let mut balances: Vec<Option<AccountBalance>> = vec![None; demands.len()];
         let calls = self.draw_from_leases(demands, &mut balances, now);
@@ -122,12 +124,14 @@ impl<P: Host> Reservation<P> {
                     LedgerReply::Done
                     | LedgerReply::Balances(_)
                     | LedgerReply::Usage(_)
-                    | LedgerReply::Register(_),
+                    | LedgerReply::Register(_)
+                    | LedgerReply::Log(_)
+                    | LedgerReply::Rollout(_),
                 ) => failures.add_fault(Fault::LedgerUnavailable),
                 Err(fault) => failures.add_fault(fault),
             }
         }
-        failures.into_result()?;
+        failures.into_result((caller, now))?;
         Ok(balances.into_iter().flatten().collect())
     }
 
@@ -292,14 +296,14 @@ impl Failures {
         }
     }
 
-    fn into_result(self) -> Result<(), Error> {
+    fn into_result(self, caller: (Protocol, Timestamp)) -> Result<(), Error> {
         match (self.limited, self.fault) {
             (Some(limited), _) => {
                 // The headers of a measure describe the limit that refuses, even if another limit
                 // of that measure has less left.
                 let others = self.balances.into_iter().filter(|(it, _)| *it != limited.measure);
                 let balances: Vec<_> = others.chain([(limited.measure, limited.balance)]).collect();
-                let headers = headers::rate_limit_headers(balances.into_iter());
+                let headers = headers::rate_limit_headers(caller, balances.into_iter());
                 Err(Refusal::Limited(Box::new(LimitExceeded { headers, ..*limited })).into())
             }
             (None, Some(fault)) => Err(fault.into()),

@@ -10,7 +10,7 @@ use crate::error::{Error, Refusal};
 use crate::host::Host;
 use crate::limits::matching::LimitSubject;
 use crate::request::parse::ParsedRequest;
-use crate::routing::plan::TargetPlan;
+use crate::routing::plan::{Candidate, TargetPlan};
 
 use super::demand::ReservationRequest;
 use super::local_state::LimiterState;
@@ -46,6 +46,9 @@ pub(crate) async fn admit<'a, P: Host>(
     let limit = Some(refused.limit.clone());
     let fallbacks = if plan.route().fallback_on.limited { 1..plan.targets().len() } else { 0..0 };
     for position in fallbacks {
+        if plan.check_translatable(position, request).is_err() {
+            continue;
+        }
         // A fallback has the limits of the route of its own model.
         let route = config.models.route(plan.targets()[position].model);
         let subject = LimitSubject { route, ..subject };
@@ -61,6 +64,12 @@ pub(crate) async fn admit<'a, P: Host>(
         }
     }
     (limit, Err(Refusal::Limited(refused).into()))
+}
+
+/// Labels of the targets, if limits may drop some of them.
+pub(crate) fn labels_if_limited(plan: &TargetPlan<'_>) -> Vec<String> {
+    let may_drop = plan.route().fallback_on.limited && plan.targets().len() > 1;
+    if may_drop { plan.targets().iter().map(Candidate::label).collect() } else { Vec::new() }
 }
 
 /// Whether a limit counts cost.

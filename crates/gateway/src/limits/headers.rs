@@ -1,40 +1,41 @@
-//! OpenAI's six `x-ratelimit-*` headers.
+//! Headers about rate limits: OpenAI's six, or Anthropic's.
 
+use civil_time::Timestamp;
 use config::Measure;
 use ledger::AccountBalance;
+use protocol::model::Protocol;
+use protocol::rate_limit::{self, RateLimit, RateLimitMeasure};
 
-/// Headers of one measure: limit, remaining, reset.
-const REQUEST_HEADERS: [&str; 3] =
-    ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
-const TOKEN_HEADERS: [&str; 3] =
-    ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
-
-/// OpenAI's headers, for the limit of each measure with the least left. OpenAI has no headers for
-/// cost.
+/// Rate-limit headers in the words of the caller's protocol, for the limit of each measure with the least
+/// left. No protocol has headers for cost.
 pub(crate) fn rate_limit_headers(
+    (caller, now): (Protocol, Timestamp),
     balances: impl Iterator<Item = (Measure, AccountBalance)> + Clone,
 ) -> Vec<(&'static str, String)> {
-    let mut headers = Vec::new();
-    for (measure, names) in [(Measure::Requests, REQUEST_HEADERS), (Measure::Tokens, TOKEN_HEADERS)]
-    {
+    let measures = [
+        (Measure::Requests, RateLimitMeasure::Requests),
+        (Measure::Tokens, RateLimitMeasure::Tokens),
+    ];
+    let limits = measures.into_iter().filter_map(|(measure, name)| {
         let of_measure = balances.clone().filter(|(other, _)| *other == measure);
-        let tightest = of_measure.map(|(_, balance)| balance).min_by_key(AccountBalance::left);
-        let Some(balance) = tightest else { continue };
-        let [limit, remaining, reset] = names;
-        headers.push((limit, balance.max.to_string()));
-        headers.push((remaining, balance.left().to_string()));
-        // A balance without a period never resets, so it has no reset header.
-        if let Some(resets) = balance.resets {
-            headers.push((reset, openai::format_duration(resets)));
-        }
-    }
-    headers
+        let balance = of_measure.map(|(_, balance)| balance).min_by_key(AccountBalance::left)?;
+        Some(RateLimit {
+            measure: name,
+            limit: balance.max,
+            remaining: balance.left(),
+            // A balance without a period never resets.
+            resets_in_millis: balance.resets,
+        })
+    });
+    rate_limit::headers(caller, &limits.collect::<Vec<_>>(), now.as_millis() / 1_000)
 }
 
 #[cfg(test)]
 mod tests {
+    use civil_time::Timestamp;
     use config::Measure;
     use ledger::AccountBalance;
+    use protocol::model::Protocol;
 
     use super::rate_limit_headers;
 
@@ -47,10 +48,11 @@ mod tests {
             (Measure::Cost, balance(5, 5, None)),
             (Measure::Requests, balance(20, 21, Some(5))),
         ];
-        let headers: Vec<String> = rate_limit_headers(balances.into_iter())
-            .into_iter()
-            .map(|(name, value)| format!("{} {value}", name.trim_start_matches("x-ratelimit-")))
-            .collect();
+        let headers: Vec<String> =
+            rate_limit_headers((Protocol::Chat, Timestamp::from_millis(0)), balances.into_iter())
+                .into_iter()
+                .map(|(name, value)| format!("{} {value}", name.trim_start_matches("x-ratelimit-")))
+                .collect();
         assert_eq!(
             headers,
             [

@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use civil_time::Timestamp;
 use config::{By, Config, Limit, Measure, Period, Quota, RouteIndex, to_canonical};
-use http::header::COOKIE;
 use http::{HeaderMap, Uri};
 use ledger::{BookId, Rule, Window};
 use sha2::{Digest, Sha256};
+
+use crate::request::headers::{cookie, find_pair};
 
 use super::made_up_values::OTHER_VALUE;
 
@@ -59,7 +60,7 @@ pub(crate) fn matching_limits<'a>(
 }
 
 /// Value of all callers whose address is unknown.
-const UNKNOWN_ADDRESS: &str = "unknown";
+pub(crate) const UNKNOWN_ADDRESS: &str = "unknown";
 
 /// The value in a request that selects a limit's account; `None` if the request has none.
 fn limit_value(by: &By, subject: &LimitSubject<'_>) -> Option<String> {
@@ -75,18 +76,9 @@ fn limit_value(by: &By, subject: &LimitSubject<'_>) -> Option<String> {
         By::Header(name) => {
             subject.headers.get(name)?.to_str().ok().map(str::to_owned).filter(|it| !it.is_empty())
         }
-        By::Parameter(name) => find_pair(subject.uri.query()?.split('&'), name),
-        By::Cookie(name) => {
-            let cookies = subject.headers.get_all(COOKIE).iter().filter_map(|it| it.to_str().ok());
-            find_pair(cookies.flat_map(|line| line.split(';').map(str::trim)), name)
-        }
+        By::Parameter(name) => find_pair(subject.uri.query()?.split('&'), name).map(str::to_owned),
+        By::Cookie(name) => cookie(subject.headers, name).map(str::to_owned),
     }
-}
-
-/// The value of the first `name=value` with this name; `None` if it is empty.
-fn find_pair<'a>(mut pairs: impl Iterator<Item = &'a str>, name: &str) -> Option<String> {
-    let value = pairs.find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))?.1;
-    (!value.is_empty()).then(|| value.to_owned())
 }
 
 /// Name of the account of a limit and a value.
@@ -133,7 +125,7 @@ pub(crate) fn ledger_rule(quota: &Quota, now: Timestamp) -> Rule {
 /// A value as it is stored in the ledger. Headers, parameters, and cookies may hold secrets and any
 /// text, so only their digests are stored. Of an IPv6 address only the network counts (64 bits, RFC
 /// 6177): a host may use any number of addresses in it.
-fn stored_value(by: &By, value: &str) -> String {
+pub(crate) fn stored_value(by: &By, value: &str) -> String {
     match by {
         By::All => "_".to_owned(),
         By::Consumer | By::Group => short_or_digest(value),

@@ -9,6 +9,9 @@ use ledger::{BookId, Denied, Hold};
 
 /// Time for which a refusal of the ledger is repeated. It bounds the delay of an adjustment.
 const MAX_AGE: Duration = Duration::from_secs(1);
+/// The same while amounts of the account are reserved: they may return at any moment, but not ten times a
+/// second for a caller whose every request is refused.
+const MAX_AGE_WHILE_RESERVED: Duration = Duration::from_millis(100);
 /// Refusals in a row after which they are repeated from memory. Fewer cost the ledger little, and a
 /// balance that was just raised is seen at once.
 const MIN_REFUSALS: u32 = 8;
@@ -42,11 +45,11 @@ impl RecentRefusals {
     ) {
         let found = holds.get(denied.hold).zip(denied.balances.get(denied.hold));
         let Some((hold, balance)) = found else { return };
-        // Reserved amounts may return at any moment.
-        if balance.held > 0 || holds.len() != denied.balances.len() {
+        if holds.len() != denied.balances.len() {
             return;
         }
-        let age = denied.wait.map_or(MAX_AGE, |millis| MAX_AGE.min(Duration::from_millis(millis)));
+        let max_age = if balance.held > 0 { MAX_AGE_WHILE_RESERVED } else { MAX_AGE };
+        let age = denied.wait.map_or(max_age, |millis| max_age.min(Duration::from_millis(millis)));
         let key = (book_id.clone(), hold.account.clone());
         if !self.by_account.contains_key(&key) && self.by_account.len() >= MAX_ACCOUNTS {
             self.by_account.retain(|_, refused| now < refused.until);
@@ -147,14 +150,15 @@ mod tests {
     }
 
     #[test]
-    fn refusal_that_may_end_earlier_is_not_repeated() {
+    fn refusal_that_may_end_earlier_is_repeated_for_a_moment() {
         let (book, mut refusals) =
             (BookId::new("consumer:a".to_owned()), RecentRefusals::default());
         let holds = [hold("l:tokens:a", 5)];
         for _ in 0..MIN_REFUSALS * 2 {
             refusals.record(&book, &holds, &denied(1, Some(30_000)), NOW);
         }
-        assert!(refusals.repeat(&book, &holds, NOW).is_none());
+        assert!(refusals.repeat(&book, &holds, later(99)).is_some());
+        assert!(refusals.repeat(&book, &holds, later(100)).is_none(), "it may have returned");
         for _ in 0..MIN_REFUSALS {
             refusals.record(&book, &holds, &denied(0, Some(20)), NOW);
         }

@@ -63,7 +63,8 @@ enum Refresh {
 }
 
 impl ReloadingGateway {
-    /// The gateway of the version in force. `None` if no configuration can be served.
+    /// The gateway of the version in force. `None` if no configuration can be served, or if the deployed
+    /// document wants the store to be read first.
     pub(crate) async fn current<P: Host>(self: &Rc<Self>, host: &P) -> Option<Rc<Gateway>> {
         let closed = self.current.borrow().is_none();
         match self.refresh_due(host.now()) {
@@ -79,7 +80,11 @@ impl ReloadingGateway {
             }
             Refresh::None => {}
         }
-        self.current.borrow().as_ref().map(|open| Rc::clone(&open.gateway))
+        let open = self.current.borrow().as_ref().map(|open| Rc::clone(&open.gateway));
+        open.filter(|gateway| {
+            let has_read_store = self.confirmed_at.get() > Timestamp::default();
+            has_read_store || !gateway.config().server.waits_for_store
+        })
     }
 
     /// The version that is served here; `None` if there is none.
@@ -214,6 +219,9 @@ impl ReloadingGateway {
         match polled.unwrap_or_else(|| Err(HostError::new("timeout"))) {
             Ok(found) => {
                 self.store_unavailable.set(false);
+                if self.confirmed_at.get() == Timestamp::default() {
+                    self.inform_of_start(host, found.as_ref().map(|(version, _)| version)).await;
+                }
                 // The answer was true at the start of the check, not at its end.
                 self.confirmed_at.set(now);
                 if let Some((version, _)) = &found {
@@ -230,6 +238,19 @@ impl ReloadingGateway {
                 None
             }
         }
+    }
+
+    /// Writes which configuration counts to the log, once for each instance.
+    async fn inform_of_start<P: Host>(&self, host: &P, version: Option<&VersionInfo>) {
+        let event = match version {
+            Some(version) => version.start_event(host.now()),
+            None => match host.document().await {
+                Ok(deployed) => VersionInfo::deployed(&deployed).start_event(host.now()),
+                // The host's settings are read again, and the failure is logged there.
+                Err(_) => return,
+            },
+        };
+        host.inform(&event);
     }
 
     /// Loads a document. Its problems are logged once.

@@ -1,7 +1,8 @@
 //! Metadata of a configuration version.
 
-use civil_time::Timestamp;
+use civil_time::{Timestamp, rfc3339};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::host::newest_first::newest_first_number;
@@ -55,6 +56,24 @@ impl VersionInfo {
     /// Whether the deployed document is in force, not one that was put.
     pub fn is_deployed(&self) -> bool {
         self.version == 0 || self.follows
+    }
+
+    /// The event at the start of an instance: the configuration that counts. `deployed` is that of the build.
+    pub(super) fn start_event(&self, now: Timestamp) -> String {
+        let source = if self.is_deployed() { "deployed" } else { "version" };
+        let (at, by) = match self.version {
+            0 => (None, None),
+            _ => (Some(rfc3339::format_timestamp(self.at)), Some(&self.by)),
+        };
+        json!({
+            "event": "configuration",
+            "at_ms": now.as_millis(),
+            "source": source,
+            "version": self.version,
+            "created_at": at,
+            "created_by": by,
+        })
+        .to_string()
     }
 
     /// The value of `ETag` and `If-Match` without quotes: the number and the first digits of the hash.

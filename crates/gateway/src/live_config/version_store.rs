@@ -247,7 +247,9 @@ impl<P: Host> VersionStore<'_, P> {
             | LedgerReply::Denied(_)
             | LedgerReply::Done
             | LedgerReply::Balances(_)
-            | LedgerReply::Usage(_) => Err(HostError::new("unexpected ledger reply")),
+            | LedgerReply::Usage(_)
+            | LedgerReply::Log(_)
+            | LedgerReply::Rollout(_) => Err(HostError::new("unexpected ledger reply")),
         }
     }
 }

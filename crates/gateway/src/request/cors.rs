@@ -21,10 +21,13 @@ const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 /// Response headers that a page may read. `*` counts for requests without credentials only, so the gateway's
 /// own are listed as well.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "*, age, retry-after, x-request-id, x-should-retry, x-serin-route, x-serin-target, x-serin-attempts, \
-     x-serin-cache, x-serin-history, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, \
-     x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, \
-     x-ratelimit-reset-tokens",
+    "*, age, request-id, retry-after, x-request-id, x-should-retry, x-serin-route, \
+     x-serin-target, x-serin-attempts, x-serin-cache, x-serin-history, x-serin-shed, \
+     x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, \
+     x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, \
+     anthropic-ratelimit-requests-limit, anthropic-ratelimit-requests-remaining, \
+     anthropic-ratelimit-requests-reset, anthropic-ratelimit-tokens-limit, \
+     anthropic-ratelimit-tokens-remaining, anthropic-ratelimit-tokens-reset",
 );
 
 /// An allowed origin.
@@ -79,6 +82,39 @@ impl Cors {
         if self.is_named {
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
+    }
+}
+
+/// Adds the header that keeps shared caches from giving the response for one origin to another. Responses to
+/// requests without an origin, or of one that is not allowed, differ as well.
+pub(crate) fn add_vary(origins: &Origins, headers: &mut HeaderMap) {
+    let depends_on_origin = match origins {
+        Origins::All => true,
+        Origins::Some(origins) => !origins.is_empty(),
+    };
+    if depends_on_origin {
         headers.insert(VARY, HeaderValue::from_static("origin"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use config::Origins;
+    use http::HeaderMap;
+    use http::header::VARY;
+
+    use super::add_vary;
+
+    #[test]
+    fn responses_vary_with_the_origin() {
+        for (origins, expected) in [
+            (Origins::All, true),
+            (Origins::Some(vec!["https://a.example".to_owned()]), true),
+            (Origins::Some(Vec::new()), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            add_vary(&origins, &mut headers);
+            assert_eq!(headers.contains_key(VARY), expected, "{origins:?}");
+        }
     }
 }

@@ -5,12 +5,14 @@
 
 use std::borrow::Cow;
 
-use http::Method;
+use http::{HeaderMap, Method};
 use json::percent;
 use openai::Endpoint;
+use protocol::model::Protocol;
 
-use crate::error::{ForeignProtocol, Refusal};
-use crate::record::MODELS_OPERATION;
+use super::original::ANTHROPIC_VERSION;
+use crate::error::{Refusal, UnservedApi};
+use crate::record::{COUNT_TOKENS_OPERATION, MODELS_OPERATION, STORED_RESPONSE_OPERATION};
 
 const HEALTH_SEGMENTS: [&str; 1] = ["healthz"];
 
@@ -22,11 +24,11 @@ const MAX_SEGMENTS: usize = 64;
 pub(crate) enum GatewayEndpoint {
     /// `GET /healthz`, without a key.
     Health,
-    /// An endpoint of OpenAI's API, with a key.
+    /// An endpoint of a provider's API, with a key.
     Api(ApiEndpoint),
 }
 
-/// An endpoint of OpenAI's API.
+/// An endpoint of the APIs of OpenAI and Anthropic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ApiEndpoint {
     /// `GET …/models`
@@ -34,12 +36,33 @@ pub(crate) enum ApiEndpoint {
     /// `GET …/models/ID`
     Model(String),
     /// A call to a model.
-    Inference {
-        /// The endpoint.
-        endpoint: Endpoint,
-        /// Model that the path names, as Azure's does. It overrides the model of the body.
-        deployment: Option<String>,
-    },
+    Inference(InferenceCall),
+    /// `POST …/messages/count_tokens` or `POST …/responses/input_tokens`: the tokens of a prompt.
+    CountTokens(Protocol),
+    /// `…/responses/ID`, and the paths below it.
+    StoredResponse(StoredResponseCall),
+}
+
+/// A call about a response that a provider stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredResponseCall {
+    /// The tagged id.
+    pub id: String,
+    /// The method of the call.
+    pub method: Method,
+    /// The path behind the id: empty, `/cancel`, or `/input_items`.
+    pub action: &'static str,
+}
+
+/// A call to a model, by its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InferenceCall {
+    /// The endpoint; a chat in any of the protocols is one.
+    pub endpoint: Endpoint,
+    /// The caller's protocol.
+    pub protocol: Protocol,
+    /// Model that the path names, as Azure's does. It overrides the model of the body.
+    pub deployment: Option<String>,
 }
 
 impl ApiEndpoint {
@@ -47,14 +70,31 @@ impl ApiEndpoint {
     pub(crate) fn operation(&self) -> &'static str {
         match self {
             Self::Models | Self::Model(_) => MODELS_OPERATION,
-            Self::Inference { endpoint, .. } => endpoint.operation(),
+            Self::Inference(call) => call.endpoint.operation(),
+            Self::CountTokens(_) => COUNT_TOKENS_OPERATION,
+            Self::StoredResponse(_) => STORED_RESPONSE_OPERATION,
+        }
+    }
+
+    /// Protocol of the caller. Lists of models have one path for all, and clients of Anthropic's API name its
+    /// version.
+    pub(crate) fn protocol(&self, headers: &HeaderMap) -> Protocol {
+        match self {
+            Self::Models | Self::Model(_) if headers.contains_key(ANTHROPIC_VERSION) => {
+                Protocol::Messages
+            }
+            Self::Models | Self::Model(_) => Protocol::Chat,
+            Self::Inference(call) => call.protocol,
+            Self::CountTokens(protocol) => *protocol,
+            Self::StoredResponse(_) => Protocol::Responses,
         }
     }
 
     fn method(&self) -> Method {
         match self {
             Self::Models | Self::Model(_) => Method::GET,
-            Self::Inference { .. } => Method::POST,
+            Self::Inference(_) | Self::CountTokens(_) => Method::POST,
+            Self::StoredResponse(call) => call.method.clone(),
         }
     }
 }
@@ -72,10 +112,13 @@ impl GatewayEndpoint {
         if segments == HEALTH_SEGMENTS {
             return if is_read { Ok(Self::Health) } else { Err(not_allowed(&Method::GET)) };
         }
+        if let Some(call) = stored_response(&segments, method) {
+            return Ok(Self::Api(ApiEndpoint::StoredResponse(call)));
+        }
         let inference = inference_endpoint(&segments);
         let foreign = foreign_protocol(&segments, is_read).filter(|_| inference.is_none());
         if let Some(protocol) = foreign {
-            return Err(Refusal::ForeignProtocol(protocol));
+            return Err(Refusal::UnservedApi(protocol));
         }
         let endpoint = match (model_endpoint(&segments), inference) {
             // The id of a model may end like a path: only one of the two has the request's method.
@@ -111,14 +154,72 @@ fn not_allowed(allow: &Method) -> Refusal {
     Refusal::MethodNotAllowed { allow: if *allow == Method::POST { "POST" } else { "GET, HEAD" } }
 }
 
+/// Ends of paths in other protocols than Chat.
+const PROTOCOL_PATHS: [(&[&str], Protocol, bool); 4] = [
+    (&["responses"], Protocol::Responses, false),
+    (&["responses", "input_tokens"], Protocol::Responses, true),
+    (&["messages"], Protocol::Messages, false),
+    (&["messages", "count_tokens"], Protocol::Messages, true),
+];
+
 /// A call to a model: the last segments are an endpoint's path.
 fn inference_endpoint(segments: &[&str]) -> Option<ApiEndpoint> {
+    // Messages of OpenAI's assistants are below a thread.
+    if !segments.contains(&"threads")
+        && let Some((_, protocol, is_count)) =
+            PROTOCOL_PATHS.iter().find(|(path, ..)| segments.ends_with(path))
+    {
+        return Some(match is_count {
+            true => ApiEndpoint::CountTokens(*protocol),
+            false => ApiEndpoint::Inference(InferenceCall {
+                endpoint: Endpoint::ChatCompletions,
+                protocol: *protocol,
+                deployment: None,
+            }),
+        });
+    }
     // `/chat/completions` ends with `/completions`, and stands before it in the list.
     let (endpoint, before) = Endpoint::ALL.into_iter().find_map(|endpoint| {
         let path: Vec<&str> = endpoint.path().split('/').skip(1).collect();
         Some((endpoint, segments.strip_suffix(path.as_slice())?))
     })?;
-    Some(ApiEndpoint::Inference { endpoint, deployment: deployment(before) })
+    let deployment = deployment(before);
+    Some(ApiEndpoint::Inference(InferenceCall { endpoint, protocol: Protocol::Chat, deployment }))
+}
+
+/// The protocol of an error for a path without an endpoint, or with another method.
+pub(crate) fn error_protocol(path: &str) -> Protocol {
+    let segments: Vec<&str> = non_empty_segments(path).take(MAX_SEGMENTS).collect();
+    near_protocol(&segments).unwrap_or(Protocol::Chat)
+}
+
+/// The protocol whose name stands near the end of a path.
+fn near_protocol(segments: &[&str]) -> Option<Protocol> {
+    let has = |name: &str| segments.contains(&name);
+    let is_near_end = |name: &str| {
+        let at = segments.iter().rposition(|segment| *segment == name);
+        at.is_some_and(|at| segments.len() - at <= 3)
+    };
+    if is_near_end("responses") && !has("models") {
+        return Some(Protocol::Responses);
+    }
+    let is_messages = is_near_end("messages") && !has("threads") && !has("models");
+    (is_messages || segments.ends_with(&["v1", "complete"])).then_some(Protocol::Messages)
+}
+
+/// A call about a stored response, if the method belongs to the path.
+fn stored_response(segments: &[&str], method: &Method) -> Option<StoredResponseCall> {
+    let at = segments.iter().rposition(|segment| *segment == "responses")?;
+    if segments.contains(&"models") {
+        return None;
+    }
+    let (id, action) = match (&segments[at + 1..], method) {
+        ([id], &Method::GET | &Method::DELETE) => (id, ""),
+        ([id, "cancel"], &Method::POST) => (id, "/cancel"),
+        ([id, "input_items"], &Method::GET) => (id, "/input_items"),
+        _ => return None,
+    };
+    Some(StoredResponseCall { id: decoded(&[*id]), method: method.clone(), action })
 }
 
 /// The model of `…/deployments/NAME` (Azure) or `…/engines/NAME` (OpenAI's clients before 1.0). A name may
@@ -144,28 +245,23 @@ fn model_endpoint(segments: &[&str]) -> Option<ApiEndpoint> {
     }
 }
 
-/// The protocol that the gateway does not serve, by its path.
-fn foreign_protocol(segments: &[&str], is_read: bool) -> Option<ForeignProtocol> {
+/// The protocol of a path that the gateway does not serve.
+fn foreign_protocol(segments: &[&str], is_read: bool) -> Option<UnservedApi> {
     let has = |name: &str| segments.contains(&name);
     // Google's OpenAI-compatible API is below `/v1beta/openai`.
     if (has("v1beta") || has("v1alpha")) && !has("openai") {
-        return Some(ForeignProtocol::Gemini);
+        return Some(UnservedApi::Gemini);
     }
     // Ids of models may contain a colon too, but only Google posts to them.
     let (last, before) = segments.split_last()?;
     if !is_read && last.contains(':') && before.contains(&"models") {
-        return Some(ForeignProtocol::Gemini);
+        return Some(UnservedApi::Gemini);
     }
-    let is_near_end = |name: &str| {
-        let at = segments.iter().rposition(|segment| *segment == name);
-        at.is_some_and(|at| segments.len() - at <= 3)
-    };
-    if is_near_end("responses") && !has("models") {
-        return Some(ForeignProtocol::Responses);
+    match near_protocol(segments)? {
+        Protocol::Chat => None,
+        Protocol::Responses => Some(UnservedApi::Responses),
+        Protocol::Messages => Some(UnservedApi::Messages),
     }
-    // Messages of OpenAI's assistants are below a thread.
-    let is_messages = is_near_end("messages") && !has("threads") && !has("models");
-    (is_messages || segments.ends_with(&["v1", "complete"])).then_some(ForeignProtocol::Messages)
 }
 
 /// Segments as one decoded name. A broken escape remains as it is.
@@ -176,11 +272,14 @@ fn decoded(segments: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
+    use http::{HeaderMap, HeaderValue, Method};
     use openai::Endpoint;
 
-    use super::{ApiEndpoint, GatewayEndpoint};
-    use crate::error::{ForeignProtocol, Refusal};
+    use protocol::model::Protocol;
+
+    use super::{ApiEndpoint, GatewayEndpoint, InferenceCall, StoredResponseCall, error_protocol};
+    use crate::error::{Refusal, UnservedApi};
+    use crate::request::original::ANTHROPIC_VERSION;
 
     fn parse(method: Method, path: &str) -> Option<ApiEndpoint> {
         match GatewayEndpoint::parse(&method, path) {
@@ -193,9 +292,9 @@ mod tests {
 
     #[track_caller]
     fn assert_inference(path: &str, expected: Endpoint, model: Option<&str>) {
-        let expected =
-            ApiEndpoint::Inference { endpoint: expected, deployment: model.map(str::to_owned) };
-        assert_eq!(parse(Method::POST, path), Some(expected), "{path}");
+        let deployment = model.map(str::to_owned);
+        let call = InferenceCall { endpoint: expected, protocol: Protocol::Chat, deployment };
+        assert_eq!(parse(Method::POST, path), Some(ApiEndpoint::Inference(call)), "{path}");
     }
 
     #[track_caller]
@@ -218,6 +317,8 @@ mod tests {
             "/v1beta/openai",
             "/v1/chat/completions",
             "/v1/models",
+            "/v1/responses",
+            "/v1/messages",
             "/v1/completions/",
             "/models",
         ] {
@@ -287,15 +388,62 @@ mod tests {
     }
 
     #[test]
+    fn end_of_path_selects_protocol() {
+        for (path, protocol, is_count) in [
+            ("/v1/responses", Protocol::Responses, false),
+            ("/responses/", Protocol::Responses, false),
+            ("/team/a/v1/responses/input_tokens", Protocol::Responses, true),
+            ("/v1/messages", Protocol::Messages, false),
+            ("/v1/v1/messages", Protocol::Messages, false),
+            ("/v1//messages/count_tokens", Protocol::Messages, true),
+        ] {
+            let call =
+                InferenceCall { endpoint: Endpoint::ChatCompletions, protocol, deployment: None };
+            let expected = match is_count {
+                true => ApiEndpoint::CountTokens(protocol),
+                false => ApiEndpoint::Inference(call),
+            };
+            assert_eq!(parse(Method::POST, path), Some(expected), "{path}");
+        }
+        let version =
+            HeaderMap::from_iter([(ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"))]);
+        for (endpoint, expected) in [
+            (ApiEndpoint::Models, Protocol::Messages),
+            (ApiEndpoint::CountTokens(Protocol::Responses), Protocol::Responses),
+        ] {
+            assert_eq!(endpoint.protocol(&version), expected);
+        }
+        assert_eq!(ApiEndpoint::Models.protocol(&HeaderMap::new()), Protocol::Chat);
+        for (path, expected) in [
+            ("/v1/messages/batches", Protocol::Messages),
+            ("/v1/responses/resp_1/other", Protocol::Responses),
+            ("/v1/threads/t/messages", Protocol::Chat),
+        ] {
+            assert_eq!(error_protocol(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn stored_response_is_named_by_its_path() {
+        for (method, path, action) in [
+            (Method::GET, "/v1/responses/resp_1.ab", ""),
+            (Method::DELETE, "/responses/resp_1.ab/", ""),
+            (Method::POST, "/v1/responses/resp_1.ab/cancel", "/cancel"),
+            (Method::GET, "/v1/responses/resp_1%2Eab/input_items", "/input_items"),
+        ] {
+            let id = "resp_1.ab".to_owned();
+            let call = StoredResponseCall { id, method: method.clone(), action };
+            assert_eq!(parse(method, path), Some(ApiEndpoint::StoredResponse(call)), "{path}");
+        }
+    }
+
+    #[test]
     fn path_of_other_protocol_is_recognized() {
-        use ForeignProtocol::{Gemini, Messages, Responses};
+        use UnservedApi::{Gemini, Messages, Responses};
         for (method, path, expected) in [
-            (Method::POST, "/v1/responses", Responses),
-            (Method::POST, "/responses/", Responses),
-            (Method::GET, "/v1/responses/resp_1/input_items", Responses),
-            (Method::POST, "/v1/responses/input_tokens", Responses),
-            (Method::POST, "/v1/messages", Messages),
-            (Method::POST, "/v1//messages/count_tokens", Messages),
+            (Method::POST, "/v1/responses/resp_1", Responses),
+            (Method::POST, "/v1/responses/resp_1/other", Responses),
+            (Method::POST, "/v1/messages/batches", Messages),
             (Method::POST, "/v1/complete", Messages),
             (Method::POST, "/v1/models/gemini-2.5-flash:generateContent", Gemini),
             (Method::POST, "/v1beta/models/gemini-2.5-flash:streamGenerateContent", Gemini),
@@ -305,7 +453,7 @@ mod tests {
         ] {
             let found = GatewayEndpoint::parse(&method, path);
             assert!(
-                matches!(found, Err(Refusal::ForeignProtocol(found)) if found == expected),
+                matches!(found, Err(Refusal::UnservedApi(found)) if found == expected),
                 "{method} {path}: {found:?}"
             );
         }
@@ -320,6 +468,8 @@ mod tests {
         for (method, path, expected) in [
             (Method::GET, "/v1/chat/completions", "POST"),
             (Method::GET, "/chat/completions/", "POST"),
+            (Method::GET, "/v1/messages", "POST"),
+            (Method::GET, "/v1/responses", "POST"),
             (Method::POST, "/healthz", "GET, HEAD"),
             (Method::POST, "/models", "GET, HEAD"),
             (Method::DELETE, "/v1/models/x", "GET, HEAD"),

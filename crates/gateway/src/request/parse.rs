@@ -5,12 +5,18 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use openai::{Changes, Endpoint, Invalid, OutputBounds, Request, TextSize};
+use protocol::model::Protocol;
 
-use crate::error::Refusal;
+use crate::error::{Error, Fault, Refusal};
 
 use super::body_budget::BodyPermit;
+use super::changed_texts;
+use super::endpoint::InferenceCall;
+use super::original::OriginalBody;
 use super::read_body::ReceivedBody;
+use super::translation::Translations;
 
 /// A complete and valid request.
 #[derive(Clone, Debug)]
@@ -21,19 +27,53 @@ pub(crate) struct ParsedRequest {
     prompt_size: OnceCell<TextSize>,
     /// The body's share of the isolate's budget.
     permit: Rc<BodyPermit>,
+    /// The caller's own body, if it is not in Chat. The body is its Chat form then.
+    original: Option<Rc<OriginalBody>>,
+    /// Whether a step has changed the body's texts.
+    is_changed: bool,
+    pub(super) translations: Translations,
 }
 
 impl ParsedRequest {
     /// Parses the fields that steer the gateway. A deployment of the path takes the place of the body's
     /// model, so that every later step reads the same name.
     pub(crate) fn parse(
-        endpoint: Endpoint,
-        deployment: Option<&str>,
+        call: &InferenceCall,
+        headers: &HeaderMap,
         body: ReceivedBody,
-    ) -> Result<Self, Refusal> {
-        let ReceivedBody { bytes, permit } = body;
+    ) -> Result<Self, Error> {
+        let ReceivedBody { bytes, mut permit } = body;
+        let endpoint = call.endpoint;
+        let (bytes, original) = match call.protocol {
+            Protocol::Chat => (bytes, None),
+            protocol => {
+                let parsed = OriginalBody::parse(protocol, headers, bytes);
+                let (original, view) = parsed.map_err(Refusal::InvalidForProtocol)?;
+                permit.grow(view.len()).map_err(|_| Fault::Overloaded)?;
+                (view, Some(Rc::new(original)))
+            }
+        };
+        let deployment = call.deployment.as_deref();
         let (body, fields) = parse_body(endpoint, deployment, bytes).map_err(Refusal::Invalid)?;
-        Ok(Self { endpoint, body, fields, prompt_size: OnceCell::new(), permit })
+        let (prompt_size, translations) = (OnceCell::new(), Translations::default());
+        let permit = Rc::new(permit);
+        let is_changed = false;
+        Ok(Self { endpoint, body, fields, prompt_size, permit, original, is_changed, translations })
+    }
+
+    /// Protocol of the caller.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.original.as_ref().map_or(Protocol::Chat, |original| original.protocol)
+    }
+
+    /// The caller's own body, if it is not in Chat.
+    pub(crate) fn original(&self) -> Option<&OriginalBody> {
+        self.original.as_deref()
+    }
+
+    /// The caller's own body, if it is not in Chat and no step has changed its texts.
+    pub(crate) fn untouched_original(&self) -> Option<&OriginalBody> {
+        self.original().filter(|_| !self.is_changed)
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
@@ -45,7 +85,7 @@ impl ParsedRequest {
         &self.fields
     }
 
-    /// The body as received.
+    /// The body as received, or its form in Chat.
     pub(crate) fn body(&self) -> &[u8] {
         &self.body
     }
@@ -59,8 +99,31 @@ impl ParsedRequest {
     pub(crate) fn with_body(&self, body: Bytes) -> Self {
         let request = Request::parse(self.endpoint, &body);
         let request = request.expect("a text was replaced by a text");
-        let (endpoint, permit) = (self.endpoint, Rc::clone(&self.permit));
-        Self { endpoint, body, fields: request, prompt_size: OnceCell::new(), permit }
+        self.permit.add_copy(body.len());
+        Self {
+            endpoint: self.endpoint,
+            body,
+            fields: request,
+            prompt_size: OnceCell::new(),
+            permit: Rc::clone(&self.permit),
+            original: self.original.clone(),
+            is_changed: true,
+            translations: Translations::default(),
+        }
+    }
+
+    /// The same request with texts that a guard has masked, in the caller's own body too.
+    pub(crate) fn with_masked_body(&self, body: Bytes) -> Self {
+        let mut masked = self.with_body(body);
+        if let Some(original) = self.untouched_original()
+            && let Some(bytes) =
+                changed_texts::apply(&original.bytes, self.body_text(), masked.body_text())
+        {
+            masked.original =
+                Some(Rc::new(OriginalBody { bytes: bytes.into(), ..original.clone() }));
+            masked.is_changed = false;
+        }
+        masked
     }
 
     /// The body for a target: as received, except for the changes.

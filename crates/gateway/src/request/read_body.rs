@@ -39,11 +39,11 @@ pub(crate) struct BodyBounds<'a> {
     pub budget: &'a Rc<BodyBudget>,
 }
 
-/// A whole body. Its permit is held for as long as the body.
+/// A whole body, with its share of the isolate's budget.
 #[derive(Debug)]
 pub(crate) struct ReceivedBody {
     pub bytes: Bytes,
-    pub permit: Rc<BodyPermit>,
+    pub permit: BodyPermit,
 }
 
 /// Reads a JSON body. What is left of it after an error can be drained.
@@ -96,7 +96,7 @@ pub(crate) async fn read_json_body(
             }
         };
         let Some(piece) = piece.transpose().map_err(|_| Refusal::BodyBroken)? else {
-            return Ok(ReceivedBody { bytes: whole, permit: Rc::new(permit) });
+            return Ok(ReceivedBody { bytes: whole, permit });
         };
         if received + piece.len() > limit {
             return Err(Refusal::TooLarge { limit }.into());
@@ -144,7 +144,7 @@ mod tests {
     use crate::error::{Error, Fault, Refusal};
     use crate::host::Clock;
     use crate::host::body::Body;
-    use crate::request::body_budget::BodyBudget;
+    use crate::request::body_budget::{BODY_COPIES, BodyBudget};
     use crate::testing::fake_host::{FakeHost, block_on};
     use crate::testing::pieces::Pieces;
 
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn body_beyond_the_budget_is_refused_before_it_is_read_on() {
         let host = FakeHost::new();
-        let budget = Rc::new(BodyBudget::new(1_000));
+        let budget = Rc::new(BodyBudget::new(1_000 * BODY_COPIES));
         let mut other = budget.permit();
         other.grow(900).expect("it is alone");
         let (mut long, pieces) = body(&host, (60, 10), 0, true);

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use guards::StreamWindow;
 use openai::{ContentParts, Endpoint, StreamEvent};
+use protocol::model::Protocol;
 
 use crate::error::StreamError;
 use crate::guards::block_response;
@@ -103,7 +104,7 @@ impl<P: Host> GuardedStream<P> {
             GuardRejection::Unavailable | GuardRejection::Unreadable(_) => {
                 let error = StreamError::GuardUnavailable;
                 self.relay.update_record(move |record| record.error = Some(error.code()));
-                (vec![error.event()], Outcome::Truncated)
+                (vec![error.event(Protocol::Chat, 0)], Outcome::Truncated)
             }
         };
         let parts = ContentParts { texts: true, delta: false };

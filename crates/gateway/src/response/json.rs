@@ -6,8 +6,8 @@ use http::{HeaderValue, StatusCode};
 
 use crate::host::body::Body;
 
-pub(crate) fn json_response(status: StatusCode, body: Vec<u8>) -> http::Response<Body> {
-    let mut response = http::Response::new(Body::from(Bytes::from(body)));
+pub(crate) fn json_response(status: StatusCode, body: impl Into<Bytes>) -> http::Response<Body> {
+    let mut response = http::Response::new(Body::from(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -1,19 +1,24 @@
 //! The response to the caller.
 
 pub(crate) mod cached_answer;
+pub(crate) mod caller_form;
 pub(crate) mod guarded_stream;
 pub(crate) mod headers;
 pub(crate) mod json;
 pub(crate) mod models;
 pub(crate) mod recorder;
 pub(crate) mod relay;
+pub(crate) mod tagged_body;
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use config::Timeouts;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use openai::Endpoint;
+use protocol::AnswerContext;
+use protocol::model::Protocol;
 
 use crate::cache::lookup::CacheHit;
 use crate::error::{self, BlockResponse, Error, Refusal};
@@ -28,16 +33,31 @@ use crate::response::recorder::{RecordingBody, Retention};
 use crate::response::relay::Relay;
 use crate::telemetry::request_scope::RequestScope;
 use crate::upstream::answer::AnswerContent;
+use crate::upstream::answer_form::base_context;
 use crate::upstream::dispatch::Dispatched;
+use crate::upstream::response_tag::ResponseTagger;
 
 /// Result of the pipeline for a request that is not refused.
 #[derive(Debug)]
 pub(crate) enum Reply<P: Host> {
-    /// The models that a caller may name, or one of them, as JSON.
-    Models(Vec<u8>),
+    /// The models that a caller may name, or one of them, as JSON in this protocol.
+    Models(Vec<u8>, Protocol),
+    /// A provider's answer to a call beside the dispatch.
+    Forwarded(Forwarded),
     Answer(ServedAnswer<P>),
-    /// A cached answer, and the places in which it is stored.
-    Cached(Box<CacheHit>, Retention),
+    /// A cached answer, the places in which it is stored, and facts for its writer.
+    Cached(Box<CacheHit>, Retention, Option<Box<AnswerContext>>),
+}
+
+/// A whole JSON answer of a provider to a call beside the dispatch.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    pub status: StatusCode,
+    pub body: Bytes,
+    /// Protocol of the body.
+    pub protocol: Protocol,
+    /// Tagger of the ids of a response that the provider stores.
+    pub tagger: Option<Box<ResponseTagger>>,
 }
 
 /// An upstream's answer, and the handling of its rest.
@@ -50,27 +70,53 @@ pub(crate) struct ServedAnswer<P: Host> {
     pub guards: Option<(Rc<GuardPipeline<P>>, Endpoint)>,
     /// Places in which the answer is stored.
     pub retention: Retention,
+    /// Facts for the writer of the answer in the caller's protocol; `None` for a caller of Chat.
+    pub context: Option<Box<AnswerContext>>,
+    /// Tagger of the ids of a response that the provider stores.
+    pub tagger: Option<Box<ResponseTagger>>,
 }
 
-/// Creates the response from the pipeline's result. A stream keeps the scope open until its end.
+/// Creates the response from the pipeline's result, in the caller's protocol. A stream keeps the scope
+/// open until its end.
 pub(crate) fn into_response<P: Host>(
     result: Result<Reply<P>, Error>,
+    caller: Protocol,
     host: P,
     scope: RequestScope<P>,
 ) -> http::Response<Body> {
-    match result {
+    let form_host = host.clone();
+    let (mut context, mut protocol) = (None, Protocol::Chat);
+    let response = match result {
         Ok(Reply::Answer(mut served)) => {
             let retention = std::mem::take(&mut served.retention);
-            with_recording(retention, host, scope, |host, scope| {
+            context = served.context.take();
+            protocol = served.answer.answer.protocol;
+            let tagger = served.tagger.take();
+            let response = with_recording(retention, host, scope, |host, scope| {
                 answer_response(served, host, scope)
-            })
+            });
+            match tagger {
+                Some(tagger) => tagged_body::tag(response, *tagger),
+                None => response,
+            }
         }
-        Ok(Reply::Cached(hit, retention)) => {
+        Ok(Reply::Forwarded(forwarded)) => {
+            protocol = forwarded.protocol;
+            let response = json_response(forwarded.status, forwarded.body);
+            let response = finish_response(response, Outcome::Answered, scope);
+            match forwarded.tagger {
+                Some(tagger) => tagged_body::tag(response, *tagger),
+                None => response,
+            }
+        }
+        Ok(Reply::Cached(hit, retention, of_hit)) => {
+            context = of_hit;
             with_recording(retention, host, scope, |host, scope| {
                 cached_answer::into_response(*hit, host, scope)
             })
         }
-        Ok(Reply::Models(list)) => {
+        Ok(Reply::Models(list, of_list)) => {
+            protocol = of_list;
             finish_response(json_response(StatusCode::OK, list), Outcome::Answered, scope)
         }
         Err(Error::Blocked(blocked)) => blocked_response(*blocked, scope),
@@ -80,7 +126,10 @@ pub(crate) fn into_response<P: Host>(
         Err(Error::Fault(fault)) => {
             error_response(fault.to_api_error(&scope.record().attempts), Outcome::Failed, scope)
         }
-    }
+    };
+    caller_form::apply(response, (protocol, caller), || {
+        context.map_or_else(|| base_context(&form_host), |context| *context)
+    })
 }
 
 /// Wraps a response's body so that its bytes reach the cache and the conversation of `retention`.
@@ -104,7 +153,7 @@ fn answer_response<P: Host>(
     host: P,
     mut scope: RequestScope<P>,
 ) -> http::Response<Body> {
-    let ServedAnswer { answer, timeouts, guards, retention: _ } = served;
+    let ServedAnswer { answer, timeouts, guards, .. } = served;
     let Dispatched { answer, continuation_targets } = answer;
     scope.responded(answer.status, None);
     let mut response = http::Response::new(Body::Empty);
@@ -158,13 +207,9 @@ fn error_response<P: Host>(
     outcome: Outcome,
     mut scope: RequestScope<P>,
 ) -> http::Response<Body> {
-    let id = scope.record().id.clone();
-    let mut response = json_response(answer.status, answer.to_json(Some(&id)));
+    let mut response = json_response(answer.status, answer.to_json());
     // The reservation is returned, so the rate-limit headers computed with it are wrong.
     scope.replace_headers(answer.headers);
-    if let Some(name) = answer.shape.request_id_header() {
-        scope.set_header(name, id);
-    }
     add_gateway_headers(&mut response, &scope);
     scope.responded(answer.status, Some(answer.code));
     scope.close(outcome);
@@ -186,7 +231,7 @@ fn finish_response<P: Host>(
 /// Error response without a record.
 pub(crate) fn unrecorded_error_response(refusal: &Refusal) -> http::Response<Body> {
     let answer = refusal.to_api_error();
-    json_response(answer.status, answer.to_json(None))
+    json_response(answer.status, answer.to_json())
 }
 
 /// Reports that the gateway runs. It calls no upstream, so that a provider's outage restarts

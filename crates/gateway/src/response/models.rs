@@ -1,7 +1,8 @@
 //! The models that a caller may name: their list, and one of them.
 
 use config::{Config, ModelPattern, Parameter};
-use serde::Serialize;
+use protocol::listing::{self, ListedModel};
+use protocol::model::Protocol;
 
 use crate::auth::caller::Caller;
 use crate::auth::parameter_rules;
@@ -10,47 +11,41 @@ use crate::error::Refusal;
 /// Maximum length of a model's name in an error, in bytes.
 const MAX_NAME_IN_ERROR: usize = 256;
 
-#[derive(Serialize)]
-struct List<'a> {
-    object: &'static str,
-    data: Vec<Model<'a>>,
-}
+/// Release of models, whose true one only their providers know: a request for Anthropic's form needs a time.
+const CREATED: u64 = 0;
 
-#[derive(Serialize)]
-struct Model<'a> {
-    id: &'a str,
-    object: &'static str,
-    created: u64,
-    owned_by: &'static str,
-}
-
-impl<'a> Model<'a> {
-    fn new(id: &'a str) -> Self {
-        Self { id, object: "model", created: 0, owned_by: "serin" }
-    }
+fn listed(id: &str) -> ListedModel<'_> {
+    ListedModel { id, display_name: None, created_epoch_seconds: CREATED, owner: "serin" }
 }
 
 /// Lists the models that a caller may name: those that routes name exactly, and those that its
-/// permissions name.
-pub(crate) fn list(config: &Config, caller: &Caller<'_>) -> Vec<u8> {
+/// permissions name, and those that routes list for their patterns.
+pub(crate) fn list(config: &Config, caller: &Caller<'_>, protocol: Protocol) -> Vec<u8> {
     let patterns = config.routes.iter().flat_map(|route| &route.models);
     let exact = patterns.filter_map(|pattern| match pattern {
         ModelPattern::Exact(id) => Some(id.as_str()),
         ModelPattern::Prefix(_) | ModelPattern::Regex(_) => None,
     });
+    let listed_names = config.routes.iter().flat_map(|route| &route.listed).map(String::as_str);
     let mut names: Vec<&str> = Vec::new();
-    for name in exact.chain(parameter_rules::allowed_texts(bounds(caller), "model")) {
+    for name in
+        exact.chain(listed_names).chain(parameter_rules::allowed_texts(bounds(caller), "model"))
+    {
         if may_name(config, caller, name) && !names.contains(&name) {
             names.push(name);
         }
     }
-    let list = List { object: "list", data: names.into_iter().map(Model::new).collect() };
-    serde_json::to_vec(&list).expect("strings and numbers always serialize")
+    listing::models(protocol, &names.into_iter().map(listed).collect::<Vec<_>>())
 }
 
 /// One model, also if only a pattern of a route matches it. A model that the caller may not use is not
 /// found, as in OpenAI's API.
-pub(crate) fn model(config: &Config, caller: &Caller<'_>, id: &str) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn model(
+    config: &Config,
+    caller: &Caller<'_>,
+    id: &str,
+    protocol: Protocol,
+) -> Result<Vec<u8>, Refusal> {
     // A base URL with a pasted `/models` repeats the word; ids of some providers begin with it.
     let ids = [Some(id), id.strip_prefix("models/")];
     let id =
@@ -58,7 +53,7 @@ pub(crate) fn model(config: &Config, caller: &Caller<'_>, id: &str) -> Result<Ve
             let end = id.floor_char_boundary(MAX_NAME_IN_ERROR);
             Refusal::ModelNotFound(id[..end].to_owned())
         })?;
-    Ok(serde_json::to_vec(&Model::new(id)).expect("strings and numbers always serialize"))
+    Ok(listing::model(protocol, &listed(id)))
 }
 
 fn bounds<'c>(caller: &'c Caller<'_>) -> impl Iterator<Item = &'c Parameter> {

@@ -105,6 +105,11 @@ impl<P: Host> RecordingBody<P> {
                 Body::Whole(whole)
             }
             stream @ Body::Stream(_) => {
+                // Whole answers up to 8 MiB are one piece, and longer ones are not kept. Requests that wait
+                // for one must not wait until its caller has read it.
+                if !self.stream {
+                    self.retention = None;
+                }
                 self.inner = stream;
                 Body::stream(self)
             }

@@ -214,6 +214,8 @@ impl<P: Host> Relay<P> {
             return Some(scope);
         }
         scope.spent(self.stream.tokens());
+        // A whole answer has shown it before.
+        scope.update(|record| record.is_cut |= self.stream.is_cut());
         Some(scope)
     }
 

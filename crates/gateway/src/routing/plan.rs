@@ -2,50 +2,19 @@
 
 use civil_time::Timestamp;
 use config::{
-    Balance, Config, ModelPrice, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target,
+    Config, ModelPrice, Price, Provider, ProviderIndex, Route, RouteIndex, Sticky, Target,
 };
 use http::{HeaderMap, Uri};
+use protocol::model::Protocol;
 
 use crate::auth::caller::Caller;
 use crate::error::Refusal;
+use crate::record::RolloutUnit;
 use crate::request::parse::ParsedRequest;
-use crate::routing::balance::{self, TargetLoad};
+use crate::request::translation::NoTranslation;
+use crate::routing::choice::{Choice, target_model};
+use crate::routing::matched_route::{MatchedRoute, TargetHealth};
 use crate::routing::weighted;
-
-/// Health and load of targets, as input of the selection.
-pub(crate) trait TargetHealth {
-    /// Whether a target may be called: its circuit breaker lets a call through, and a key is
-    /// available.
-    fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool;
-    /// Whether a target's circuit breaker is open or half-open.
-    fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool;
-    /// The measured load and latency of a target.
-    fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad;
-}
-
-/// The route of a request: looked up once, since permissions, history, and targets depend on it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MatchedRoute<'a> {
-    /// The route's index in the configuration.
-    pub index: RouteIndex,
-    pub route: &'a Route,
-}
-
-impl<'a> MatchedRoute<'a> {
-    /// Returns the route of a model, if the caller may use it.
-    pub(crate) fn lookup(
-        config: &'a Config,
-        caller: &Caller<'_>,
-        model: &str,
-    ) -> Result<Self, Refusal> {
-        let index =
-            config.models.route(model).ok_or_else(|| Refusal::ModelNotFound(model.to_owned()))?;
-        if !caller.may_use(index) {
-            return Err(Refusal::ModelNotAllowed(model.to_owned()));
-        }
-        Ok(Self { index, route: config.route(index) })
-    }
-}
 
 /// The targets of one request, in the order in which they are tried. Never empty.
 #[derive(Debug)]
@@ -56,6 +25,8 @@ pub(crate) struct TargetPlan<'a> {
     entropy: u64,
     /// The prices of all weighted targets, if the first choice may have to be repeated.
     weighted_prices: Vec<ModelPrice>,
+    /// Side of the rollout; `None` if the request is no comparison.
+    rollout_unit: Option<RolloutUnit>,
 }
 
 /// A target that offers the endpoint.
@@ -66,6 +37,8 @@ pub(crate) struct Candidate<'a> {
     pub provider: &'a Provider,
     /// The model's name at the provider.
     pub model: &'a str,
+    /// Protocol of the call.
+    pub protocol: Protocol,
     /// URL of the endpoint.
     pub url: Uri,
     /// Price; `None` if unknown.
@@ -90,14 +63,24 @@ impl<'a> Candidate<'a> {
     fn new(config: &'a Config, target: &'a Target, request: &'a ParsedRequest) -> Option<Self> {
         let (index, model) = (target.provider, target_model(target, &request.fields().model));
         let provider = config.provider(index);
-        let url = provider.url(request.endpoint(), model)?;
+        let protocol = provider.protocol_for(request.endpoint(), request.protocol());
+        let url = provider.url(request.endpoint(), protocol, model)?;
         let price = config.prices.lookup(index, model);
         let model_origin = match &target.model {
             Some(_) => ModelOrigin::Target,
             None if config.models.has_exact(model) => ModelOrigin::Route,
             None => ModelOrigin::Caller,
         };
-        Some(Self { provider_index: index, provider, model, url, price, model_origin })
+        Some(Self { provider_index: index, provider, model, protocol, url, price, model_origin })
+    }
+
+    /// Checks that the target's protocol can express the request.
+    fn check_translatable(
+        &self,
+        request: &ParsedRequest,
+        route: &Route,
+    ) -> Result<(), NoTranslation> {
+        request.check_translatable((self.provider, self.model), self.protocol, route)
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -126,19 +109,44 @@ impl<'a> TargetPlan<'a> {
         let user = request.fields().user.as_deref();
         let name = sticky_name(&route.sticky, caller.authenticated_id(), user, headers);
         let entropy = name.map_or(entropy, |name| weighted::sticky_entropy(&route.id, name));
-        let chosen = choose_target(config, route, request, health, (now, entropy));
+        let choice = Choice { config, matched, request, health, now };
+        let chosen = choice.choose(entropy);
         let mut targets: Vec<Candidate<'a>> = Vec::with_capacity(1 + route.fallback.len());
+        let mut no_translation = None;
         for target in chosen.into_iter().chain(&route.fallback) {
             let Some(candidate) = Candidate::new(config, target, request) else { continue };
+            if !matched.admits(candidate.provider_index) {
+                continue;
+            }
+            // Only the first target is known to be called; a later one is checked before its call.
+            if targets.is_empty()
+                && let Err(reason) = candidate.check_translatable(request, route)
+            {
+                no_translation.get_or_insert(reason);
+                continue;
+            }
             // A failed target is not a fallback for itself.
             if targets.iter().all(|other| !other.is_same(&candidate)) {
                 targets.push(candidate);
             }
         }
         if targets.is_empty() {
-            let (model, path) = (request.fields().model.clone(), request.endpoint().path());
-            return Err(Refusal::EndpointNotOffered { model, path });
+            return Err(match no_translation.or_else(|| first_reason(config, route, request)) {
+                Some(reason) => reason.into(),
+                None => {
+                    let (model, path) = (request.fields().model.clone(), request.endpoint().path());
+                    Refusal::EndpointNotOffered { model, path }
+                }
+            });
         }
+        let rollout_unit = chosen.and_then(|chosen| {
+            let side = choice.side_of(chosen)?;
+            let unit = &route.rollout.as_ref()?.unit;
+            let name = sticky_name(unit, caller.authenticated_id(), user, headers);
+            let name = name.map(|name| weighted::sticky_entropy(&route.id, name));
+            let version = matched.canary?.version;
+            Some(RolloutUnit { side, target: targets[0].label(), version, name })
+        });
         // A half-open target gets one call at a time, so the choice may fall on another one.
         let first = &targets[0];
         let others = match health.is_open_or_half_open(first.provider_index, first.model) {
@@ -155,7 +163,7 @@ impl<'a> TargetPlan<'a> {
                 .collect(),
             false => Vec::new(),
         };
-        Ok(Self { matched, targets, entropy, weighted_prices: others })
+        Ok(Self { matched, targets, entropy, weighted_prices: others, rollout_unit })
     }
 
     /// Repeats the choice among the weighted targets, after the first choice turned out to be
@@ -170,8 +178,8 @@ impl<'a> TargetPlan<'a> {
     where
         'a: 'c,
     {
-        let chosen =
-            choose_target(config, self.matched.route, request, health, (now, self.entropy))?;
+        let choice = Choice { config, matched: self.matched, request, health, now };
+        let chosen = choice.choose(self.entropy)?;
         let candidate = Candidate::new(config, chosen, request)?;
         let is_available = health.is_available(candidate.provider_index, candidate.model, now);
         let is_new = self.targets.iter().all(|other| !other.is_same(&candidate));
@@ -198,10 +206,25 @@ impl<'a> TargetPlan<'a> {
             .fold(Price::default(), |highest, price| highest.max(price.at(prompt_tokens)))
     }
 
+    /// Checks that a target can take the request, whose texts a step may have changed since the selection.
+    pub(crate) fn check_translatable(
+        &self,
+        position: usize,
+        request: &ParsedRequest,
+    ) -> Result<(), NoTranslation> {
+        self.targets[position].check_translatable(request, self.route())
+    }
+
     /// Drops the targets before a position.
     pub(crate) fn drop_before(&mut self, position: usize) {
         self.targets.drain(..position);
         self.weighted_prices.clear();
+        self.rollout_unit = None;
+    }
+
+    /// Side of the route's rollout on which the request counts.
+    pub(crate) fn rollout_unit(&self) -> Option<&RolloutUnit> {
+        self.rollout_unit.as_ref()
     }
 
     /// The targets in order.
@@ -227,47 +250,12 @@ fn sticky_name<'n>(
     name.filter(|name| !name.trim().is_empty())
 }
 
-/// The model's name at a target.
-fn target_model<'t>(target: &'t Target, requested: &'t str) -> &'t str {
-    target.model.as_deref().unwrap_or(requested)
-}
-
-/// Chooses among the weighted targets of a route by its balance mode, first among the available
-/// ones.
-fn choose_target<'a>(
-    config: &'a Config,
-    route: &'a Route,
-    request: &ParsedRequest,
-    health: &impl TargetHealth,
-    (now, entropy): (Timestamp, u64),
-) -> Option<&'a Target> {
-    let (model, endpoint) = (&request.fields().model, request.endpoint());
-    let offers = |target: &Target| config.provider(target.provider).paths.path(endpoint).is_some();
-    let is_available =
-        |target: &Target| health.is_available(target.provider, target_model(target, model), now);
-    let may = |target: &Target| offers(target) && is_available(target);
-    let all = &route.targets;
-    let better = match route.balance {
-        Balance::Weight => None,
-        Balance::Latency => balance::better_of_two(all, entropy, may, |target, _| {
-            let load = health.load(target.provider, target_model(target, model));
-            load.latency(request.fields().stream, now)
-        }),
-        // Calls in flight per weight, in thousandths.
-        Balance::LeastBusy => balance::better_of_two(all, entropy, may, |target, weight| {
-            let busy = health.load(target.provider, target_model(target, model)).in_flight();
-            u64::from(busy) * 1_000 / u64::from(weight.max(1))
-        }),
-        // A target without a known price counts as the most expensive one.
-        Balance::Cost => balance::choose_min(all, entropy, may, |target| {
-            let price = config.prices.lookup(target.provider, target_model(target, model));
-            price
-                .map(|price| price.at(0))
-                .map_or(u64::MAX, |price| price.input.saturating_add(price.output))
-        }),
-    };
-    // If no target is available, the weights decide.
-    better.or_else(|| weighted::choose_weighted(all, entropy, offers, is_available))
+/// The reason for which the first weighted target that offers the endpoint cannot take the request.
+fn first_reason(config: &Config, route: &Route, request: &ParsedRequest) -> Option<NoTranslation> {
+    route.targets.all().iter().find_map(|weighted| {
+        let candidate = Candidate::new(config, &weighted.target, request)?;
+        candidate.check_translatable(request, route).err()
+    })
 }
 
 #[cfg(test)]

@@ -11,18 +11,67 @@ use sha2::{Digest, Sha256};
 /// available, all count as available.
 pub(crate) fn choose_weighted(
     targets: &Targets,
+    canary_share: Option<u8>,
     entropy: u64,
     offers: impl Fn(&Target) -> bool,
     is_available: impl Fn(&Target) -> bool,
 ) -> Option<&Target> {
-    let (chosen, position_in_share) = draw_weighted(targets, entropy, &offers)?;
+    let draw = |entropy, may: &dyn Fn(&Target) -> bool| match canary_share {
+        Some(percent) => draw_with_canary(targets, percent, entropy, may),
+        None => draw_weighted(targets, entropy, may),
+    };
+    let (chosen, position_in_share) = draw(entropy, &offers)?;
     let chosen = &chosen.target;
     if is_available(chosen) {
         return Some(chosen);
     }
     let replacement =
-        draw_weighted(targets, position_in_share, |target| offers(target) && is_available(target));
+        draw(position_in_share, &|target: &Target| offers(target) && is_available(target));
     Some(replacement.map_or(chosen, |(replacement, _)| &replacement.target))
+}
+
+/// The share of each target of all requests, as a fraction of one. A rollout may set that of the last
+/// one, in percent.
+pub(crate) fn shares(
+    targets: &Targets,
+    canary_share: Option<u8>,
+) -> impl Iterator<Item = (&WeightedTarget, f64)> {
+    let last = targets.all().len() - 1;
+    let weighted = if canary_share.is_some() { last } else { last + 1 };
+    let weights = targets.all()[..weighted].iter().map(|target| f64::from(target.weight));
+    let total = weights.sum::<f64>().max(1.0);
+    let canary = canary_share.map(|percent| f64::from(percent) / 100.0);
+    targets.all().iter().enumerate().map(move |(index, target)| {
+        let share = f64::from(target.weight) / total;
+        let share = match canary {
+            Some(canary) if index == last => canary,
+            Some(canary) => share * (1.0 - canary),
+            None => share,
+        };
+        (target, share)
+    })
+}
+
+/// Draws a target while a rollout sets the share of the last one, in percent. The others share the rest
+/// by their weights.
+fn draw_with_canary<'t>(
+    targets: &'t Targets,
+    percent: u8,
+    entropy: u64,
+    may: &dyn Fn(&Target) -> bool,
+) -> Option<(&'t WeightedTarget, u64)> {
+    let (canary, others) = targets.all().split_last()?;
+    let others: u128 = others
+        .iter()
+        .filter(|other| may(&other.target))
+        .map(|other| u128::from(other.weight))
+        .sum();
+    let weight = |candidate: &WeightedTarget| match std::ptr::eq(candidate, canary) {
+        // If no other target may be taken, the canary takes everything.
+        true => u128::from(percent) * others.max(1),
+        false => u128::from(100_u8.saturating_sub(percent)) * u128::from(candidate.weight),
+    };
+    draw_by(targets, weight, entropy, may)
 }
 
 /// Draws a target that `may` be taken. Also returns the position within its share, as entropy for
@@ -35,11 +84,21 @@ pub(crate) fn draw_weighted(
     entropy: u64,
     may: impl Fn(&Target) -> bool,
 ) -> Option<(&WeightedTarget, u64)> {
+    draw_by(targets, |candidate| u128::from(candidate.weight), entropy, &may)
+}
+
+/// The same by other weights, each below 2⁶⁴ together with all others.
+fn draw_by<'t>(
+    targets: &'t Targets,
+    weight: impl Fn(&WeightedTarget) -> u128,
+    entropy: u64,
+    may: &dyn Fn(&Target) -> bool,
+) -> Option<(&'t WeightedTarget, u64)> {
     let candidates = || targets.all().iter().filter(|candidate| may(&candidate.target));
-    let total: u128 = candidates().map(|candidate| u128::from(candidate.weight)).sum();
+    let total: u128 = candidates().map(&weight).sum();
     let mut at = u128::from(entropy) * total;
     for candidate in candidates() {
-        let weight = u128::from(candidate.weight);
+        let weight = weight(candidate);
         if at < weight << 64 {
             return Some((candidate, u64::try_from(at / weight).unwrap_or(u64::MAX)));
         }
@@ -95,7 +154,8 @@ mod tests {
         is_available: impl Fn(usize) -> bool,
     ) -> usize {
         let is_available = |target: &Target| is_available(target_position(target));
-        let chosen = choose_weighted(&config.routes[0].targets, entropy, |_| true, is_available);
+        let chosen =
+            choose_weighted(&config.routes[0].targets, None, entropy, |_| true, is_available);
         target_position(chosen.expect("there is a share"))
     }
 
@@ -114,12 +174,41 @@ mod tests {
         low
     }
 
+    /// The smallest entropy for which the monotonic predicate holds; 2⁶⁴ if none does.
+    fn first_entropy(holds: impl Fn(u64) -> bool) -> u128 {
+        first(0..1 << 64, holds)
+    }
+
     /// The smallest entropy that selects this position or a later one; 2⁶⁴ if none does.
     fn border(config: &Config, at: usize) -> u128 {
-        first(0..1 << 64, |entropy| position(config, entropy) >= at)
+        first_entropy(|entropy| position(config, entropy) >= at)
     }
 
     proptest! {
+        /// A rollout's share is exact, and growing it only adds callers to the canary.
+        #[test]
+        fn canary_share_is_exact_and_grows_without_taking_callers_back(first in 1u32..1_000, rest in proptest::collection::vec(0u32..1_000, 0..4), percent in 0u8..=100, entropy in any::<u64>()) {
+            // The weight of the canary itself does not count.
+            let config = config(&[vec![first], rest, vec![7]].concat());
+            let targets = &config.routes[0].targets;
+            let canary = targets.all().len() - 1;
+            let chosen = |percent, entropy| {
+                let target = choose_weighted(targets, Some(percent), entropy, |_| true, |_| true);
+                target_position(target.expect("there is a share"))
+            };
+            let share = (1 << 64) - first_entropy(|entropy| chosen(percent, entropy) >= canary);
+            assert!(share.abs_diff((u128::from(percent) << 64) / 100) <= 1, "{share}");
+            if chosen(percent, entropy) == canary && percent < 100 {
+                assert_eq!(chosen(percent + 1, entropy), canary);
+            }
+            // A canary that is alone answers; without a share it does not.
+            let alone = |percent| {
+                let may = |target: &Target| target_position(target) == canary;
+                choose_weighted(targets, Some(percent), entropy, may, |_| true).map(target_position)
+            };
+            assert_eq!((alone(0), alone(1)), (None, Some(canary)));
+        }
+
         #[test]
         fn shares_are_exact_over_all_entropy(first in 1u32..1_000, rest in proptest::collection::vec(0u32..1_000, 0..5)) {
             let weights = [vec![first], rest].concat();
@@ -184,22 +273,22 @@ mod tests {
             |model: &'static str| move |target: &Target| target.model.as_deref() == Some(model);
         for entropy in [0, u64::MAX] {
             let chosen =
-                choose_weighted(targets, entropy, is("1"), |_| true).expect("it has a share");
+                choose_weighted(targets, None, entropy, is("1"), |_| true).expect("it has a share");
             assert_eq!(chosen.model.as_deref(), Some("1"));
-            let none = choose_weighted(targets, entropy, is("2"), |_| true);
+            let none = choose_weighted(targets, None, entropy, is("2"), |_| true);
             assert!(none.is_none(), "a weight of zero is no share");
-            let chosen =
-                choose_weighted(targets, entropy, is("1"), |_| false).expect("it has a share");
+            let chosen = choose_weighted(targets, None, entropy, is("1"), |_| false)
+                .expect("it has a share");
             assert_eq!(
                 chosen.model.as_deref(),
                 Some("1"),
                 "if none is available, all count as available"
             );
             let only =
-                choose_weighted(targets, entropy, |_| true, is("1")).expect("it has a share");
+                choose_weighted(targets, None, entropy, |_| true, is("1")).expect("it has a share");
             assert_eq!(only.model.as_deref(), Some("1"));
-            let spare =
-                choose_weighted(targets, entropy, |_| true, is("2")).expect("others have a share");
+            let spare = choose_weighted(targets, None, entropy, |_| true, is("2"))
+                .expect("others have a share");
             assert_ne!(spare.model.as_deref(), Some("2"), "a weight of zero is no share of a rest");
         }
     }

@@ -3,6 +3,7 @@
 pub(crate) mod metrics;
 pub(crate) mod otlp;
 pub(crate) mod record_sinks;
+pub(crate) mod record_tap;
 pub(crate) mod request_scope;
 pub(crate) mod transcript;
 pub(crate) mod usage;

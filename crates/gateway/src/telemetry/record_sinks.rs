@@ -6,10 +6,12 @@ use config::Config;
 
 use crate::host::Host;
 use crate::record::Record;
+use crate::rollouts::Rollouts;
 use crate::telemetry::otlp::TraceContext;
 use crate::telemetry::usage::aggregator::UsageAggregator;
 
 use super::otlp::exporter::OtlpExporter;
+use super::record_tap::RecordTap;
 
 /// Everything that receives a record once its request is over. A clone shares the receivers.
 #[derive(Clone, Debug)]
@@ -17,6 +19,9 @@ pub(crate) struct RecordSinks {
     config: Rc<Config>,
     usage_aggregator: Rc<UsageAggregator>,
     otlp_exporter: Rc<OtlpExporter>,
+    rollouts: Rc<Rollouts>,
+    /// Receives the record, too, if an operator made the request.
+    tap: Option<RecordTap>,
 }
 
 impl RecordSinks {
@@ -25,13 +30,31 @@ impl RecordSinks {
         config: Rc<Config>,
         usage_aggregator: Rc<UsageAggregator>,
         otlp_exporter: Rc<OtlpExporter>,
+        rollouts: Rc<Rollouts>,
     ) -> Self {
-        Self { config, usage_aggregator, otlp_exporter }
+        Self { config, usage_aggregator, otlp_exporter, rollouts, tap: None }
     }
 
-    /// Adds a record to the usage totals; `cost` is in billionths of a USD.
+    /// The same sinks, with a receiver of the record of an operator's request.
+    pub(crate) fn with_tap(self, tap: RecordTap) -> Self {
+        Self { tap: Some(tap), ..self }
+    }
+
+    fn is_counted(&self) -> bool {
+        self.tap.as_ref().is_none_or(|tap| tap.is_counted)
+    }
+
+    /// Adds a record to the usage totals and to the evidence of its route's rollout; `cost` is in billionths of a USD.
     pub(crate) fn count_usage<P: Host>(&self, host: &P, record: &Record, cost: u64) {
-        self.usage_aggregator.record(host, record, cost);
+        if let Some(tap) = &self.tap {
+            tap.set(record);
+        }
+        if !self.is_counted() {
+            return;
+        }
+        self.rollouts.observe(&self.config, record, cost);
+        let settings = self.config.observe.requests;
+        self.usage_aggregator.record(host, record, cost, settings);
     }
 
     /// Writes a record to the host's log and queues it for the OTLP collector.
@@ -42,6 +65,9 @@ impl RecordSinks {
         trace: Option<Rc<TraceContext>>,
         cost: u64,
     ) {
+        if !self.is_counted() {
+            return;
+        }
         host.record(&record);
         self.otlp_exporter.enqueue(&self.config, host, record, trace, cost);
     }

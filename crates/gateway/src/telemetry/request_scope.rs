@@ -8,13 +8,14 @@ use std::time::Duration;
 use civil_time::Timestamp;
 use config::{ModelPrice, Route};
 use http::StatusCode;
-use openai::{Request, TextSize, TokenSource, Tokens, token_estimate};
+use openai::{Request, TextSize, Tokens, token_estimate};
+use protocol::model::Protocol;
 
 use crate::auth::caller::Caller;
 use crate::host::Host;
 use crate::limits::pricing;
 use crate::limits::reservation::{Reservation, SettledUsage};
-use crate::record::{ABANDONED, ANSWERED, Attempt, Outcome, Record, RecordedFindings};
+use crate::record::{ABANDONED, Attempt, Outcome, Record, RecordedFindings, SkipReason};
 use crate::telemetry::otlp::TraceContext;
 
 use super::record_sinks::RecordSinks;
@@ -115,13 +116,24 @@ impl<P: Host> RequestScope<P> {
         self.record.consumer = Some(caller.id().to_owned());
         self.record.group = caller.group().map(str::to_owned);
         self.record.key_source = caller.key_source();
+        self.record.key_id = caller.key_id().map(str::to_owned);
         self.record.operation = Some(operation);
     }
 
-    /// Records the model that the request names.
-    pub(crate) fn parsed(&mut self, request: &Request) {
+    /// Records the model that the request names, and its protocol.
+    pub(crate) fn parsed(&mut self, request: &Request, protocol: Protocol) {
         self.record.model = Some(request.model.clone());
         self.record.stream = request.stream;
+        self.record.protocol = Some(protocol.id()).filter(|_| protocol != Protocol::Chat);
+        self.record.user.clone_from(&request.user);
+    }
+
+    /// Records the members that a translation left out, and reports them to the caller.
+    pub(crate) fn shed(&mut self, paths: &[String]) {
+        if !paths.is_empty() {
+            self.set_header("x-serin-shed", paths.join(", "));
+            self.record.shed = paths.to_vec();
+        }
     }
 
     /// Records the route. `is_named`: a route names exactly this model.
@@ -216,11 +228,17 @@ impl<P: Host> RequestScope<P> {
         }
     }
 
-    /// Records a target that was skipped during its cool-down, if it is the first one.
-    pub(crate) fn skipped(&mut self, target: impl FnOnce() -> String) {
+    /// Records a target of the plan that was skipped during its cool-down.
+    pub(crate) fn skipped(&mut self, target: String, reason: SkipReason) {
         if self.record.attempts.is_empty() {
-            self.record.cooling_down_target.get_or_insert_with(target);
+            self.record.cooling_down_target.get_or_insert_with(|| target.clone());
         }
+        self.passed_over(target, reason);
+    }
+
+    /// Records a target that was passed over, once.
+    pub(crate) fn passed_over(&mut self, target: String, reason: SkipReason) {
+        self.record.pass_over(target, reason);
     }
 
     /// Clears the skipped target, because no other one was called instead.
@@ -313,12 +331,7 @@ impl<P: Host> RequestScope<P> {
                 cost = Some(more.saturating_add(cost.unwrap_or(0)));
             }
         }
-        let lost = self.record.lost_tokens();
-        let tokens = &mut self.record.tokens;
-        tokens.input = tokens.input.saturating_add(lost);
-        if lost > 0 && tokens.counted == TokenSource::None {
-            tokens.counted = TokenSource::Estimated;
-        }
+        self.record.add_lost_tokens();
         cost
     }
 }
@@ -342,17 +355,7 @@ impl<P: Host> Drop for RequestScope<P> {
         let record = &mut self.record;
         record.cost_usd = cost.map(|cost| cost as f64 / 1e9);
         if let Some(reservation) = self.reservation.take() {
-            // A request that no upstream may bill costs nothing.
-            let served = match record.outcome {
-                // A blocked answer is charged too, because its provider may bill it.
-                Outcome::Answered | Outcome::Truncated | Outcome::Blocked => true,
-                Outcome::HungUp => record.attempts.iter().any(Attempt::counts),
-                // An answer that a guard cannot check is charged too.
-                Outcome::Refused | Outcome::Failed => record
-                    .attempts
-                    .iter()
-                    .any(|attempt| attempt.is_lost() || attempt.result == ANSWERED),
-            };
+            let served = record.may_be_billed();
             let tokens = record.tokens.input.saturating_add(record.tokens.output);
             reservation.settle(SettledUsage { served, tokens, cost: cost.unwrap_or(0) });
         }

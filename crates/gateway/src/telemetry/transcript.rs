@@ -184,9 +184,12 @@ mod tests {
     use std::rc::Rc;
 
     use bytes::Bytes;
+    use http::HeaderMap;
     use openai::{ContentParts, Endpoint, StreamEvent};
+    use protocol::model::Protocol;
 
     use crate::request::body_budget::BodyBudget;
+    use crate::request::endpoint::InferenceCall;
     use crate::request::parse::ParsedRequest;
     use crate::request::read_body::ReceivedBody;
 
@@ -194,9 +197,11 @@ mod tests {
 
     fn transcript(messages: &str, max: usize) -> Transcript {
         let body = Bytes::from(format!(r#"{{"model":"m","messages":{messages}}}"#));
-        let permit = Rc::new(Rc::new(BodyBudget::default()).permit());
+        let permit = Rc::new(BodyBudget::default()).permit();
         let body = ReceivedBody { bytes: body, permit };
-        let request = ParsedRequest::parse(Endpoint::ChatCompletions, None, body);
+        let (endpoint, protocol) = (Endpoint::ChatCompletions, Protocol::Chat);
+        let call = InferenceCall { endpoint, protocol, deployment: None };
+        let request = ParsedRequest::parse(&call, &HeaderMap::new(), body);
         Transcript::new(&request.expect("a request"), max)
     }
 

@@ -45,6 +45,7 @@ struct Inner {
     fetches: Cell<usize>,
     document: RefCell<String>,
     warnings: RefCell<Vec<String>>,
+    events: RefCell<Vec<String>>,
     deferred: RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>,
 }
 
@@ -65,6 +66,7 @@ impl FakeHost {
             fetches: Cell::new(0),
             document: RefCell::default(),
             warnings: RefCell::default(),
+            events: RefCell::default(),
             deferred: RefCell::default(),
         }))
     }
@@ -72,6 +74,11 @@ impl FakeHost {
     /// Sets the deployed document. Every secret but `MISSING` exists; its value is its name.
     pub(crate) fn deploy(&self, document: &str) {
         document.clone_into(&mut self.0.document.borrow_mut());
+    }
+
+    /// Takes the events since the last call.
+    pub(crate) fn take_events(&self) -> Vec<String> {
+        self.0.events.take()
     }
 
     /// Takes the warnings since the last call, except for those about its short secrets.
@@ -265,6 +272,10 @@ impl Tasks for FakeHost {
 
     fn warn(&self, line: &str) {
         self.0.warnings.borrow_mut().push(line.to_owned());
+    }
+
+    fn inform(&self, event: &str) {
+        self.0.events.borrow_mut().push(event.to_owned());
     }
 }
 

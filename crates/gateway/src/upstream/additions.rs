@@ -3,9 +3,8 @@
 //! without it, and the target is remembered.
 
 use config::Provider;
-use openai::{Changes, Endpoint, ErrorReport, OutputField};
+use openai::{Changes, Endpoint, ErrorReport, OutputField, Request};
 
-use crate::request::parse::ParsedRequest;
 use crate::routing::plan::Candidate;
 
 use super::classify::MAX_REPORT_BYTES;
@@ -70,12 +69,11 @@ impl TakenBack {
 /// Changes of the caller's body for a target, and the additions among them.
 pub(crate) fn body_changes<'c>(
     candidate: &'c Candidate<'_>,
-    request: &ParsedRequest,
+    (endpoint, fields): (Endpoint, &Request),
     max_output_tokens: Option<u64>,
     taken_back: TakenBack,
 ) -> (Changes<'c>, SentAdditions) {
-    let field = output_field(candidate.provider, request.endpoint(), taken_back.output_field);
-    let fields = request.fields();
+    let field = output_field(candidate.provider, endpoint, taken_back.output_field);
     let ask_for_usage = candidate.provider.stream_usage && !taken_back.usage;
     let changes = Changes {
         model: Some(candidate.model),

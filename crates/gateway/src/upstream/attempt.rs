@@ -9,10 +9,12 @@ use bytes::Bytes;
 use civil_time::Timestamp;
 use config::Route;
 use openai::{ContentParts, TextSize, Tokens};
+use protocol::model::Protocol;
 
 use crate::host::Host;
 use crate::record::{ANSWERED, Attempt, AttemptKind, CALLERS_FAULT, HEDGED_OUT};
 use crate::request::parse::ParsedRequest;
+use crate::request::translation::Translation;
 use crate::routing::plan::Candidate;
 use crate::telemetry::otlp::TraceContext;
 use crate::telemetry::request_scope::RequestScope;
@@ -42,6 +44,8 @@ pub(crate) struct AttemptContext<'a, P: Host> {
     pub(crate) parts: ContentParts,
     /// Whether the request may be sent more than once.
     pub(crate) may_replay: bool,
+    /// The key that stores what the request continues, and must be used; `None` for any.
+    pub(crate) required_key: Option<usize>,
 }
 
 /// An attempt that is about to start or in flight.
@@ -60,6 +64,8 @@ pub(crate) struct AcceptedAnswer {
     pub(super) tokens: Option<Tokens>,
     /// Whether the answer has no content: it is complete, but no proof of health or speed.
     pub(super) is_empty: bool,
+    /// Whether the answer is known to end at its maximum length. A stream shows that later.
+    pub(super) is_cut: bool,
     /// Conversion of the answer to the form that the caller asked for, for the record.
     pub(super) converted: Option<&'static str>,
 }
@@ -69,6 +75,27 @@ pub(crate) struct AcceptedAnswer {
 pub(crate) struct TargetBody {
     pub(crate) bytes: Bytes,
     pub(crate) additions: SentAdditions,
+    pub(crate) exchange: Exchange,
+}
+
+/// Protocol of an attempt's answer, and the translation of the request that it answers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Exchange {
+    pub(crate) form: AnswerForm,
+    /// `None` if the target receives the caller's own body.
+    pub(crate) translation: Option<Rc<Translation>>,
+}
+
+/// Form in which an answer is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum AnswerForm {
+    /// Chat, as all later steps read it.
+    #[default]
+    Chat,
+    /// Translated from this protocol to Chat.
+    Translated(Protocol),
+    /// Unchanged in the caller's own protocol: no later step reads its content.
+    Passing(Protocol),
 }
 
 impl<P: Host> AttemptContext<'_, P> {
@@ -84,7 +111,10 @@ impl<P: Host> AttemptContext<'_, P> {
         let target = (candidate.provider_index, candidate.model);
         let is_stream = self.request.fields().stream;
         let permit = self.upstreams.acquire(target, self.route, is_stream, began)?;
-        let key = self.upstreams.next_key(candidate.provider_index, candidate.model, began)?;
+        let key = match self.required_key {
+            Some(key) => Some(key),
+            None => self.upstreams.next_key(candidate.provider_index, candidate.model, began)?,
+        };
         let attempt = Attempt::start(candidate.label(), key, kind, began);
         let record_index = scope.attempt_started(attempt, candidate.price, self.prompt_size());
         Ok(ActiveAttempt { candidate, key, permit, record_index, began })
@@ -98,20 +128,23 @@ impl<P: Host> AttemptContext<'_, P> {
         (key, record_index): (Option<usize>, usize),
         body: TargetBody,
     ) -> Result<AcceptedAnswer, AttemptError> {
-        let TargetBody { bytes, additions } = body;
+        let TargetBody { bytes, additions, exchange } = body;
         let secret = key.map(|position| &candidate.provider.keys[position]);
-        let is_stream = self.request.fields().stream;
-        let mut request = request::upstream_request(candidate, secret, bytes, is_stream);
+        let fields = self.request.fields();
+        let forwarded = self.request.original().map(|original| original.headers.clone());
+        let forwarded = forwarded.unwrap_or_default();
+        let mut request =
+            request::upstream_request(candidate, secret, bytes, fields.stream, &forwarded);
         if let Some(trace) = &self.trace {
             trace.inject(record_index, request.headers_mut());
         }
         let mut timeouts =
-            AttemptTimeouts::start(self.host, self.route.timeouts, is_stream, self.deadline);
+            AttemptTimeouts::start(self.host, self.route.timeouts, fields, self.deadline);
         let response =
             timeouts.run(self.host.fetch(request)).await?.map_err(AttemptError::no_response)?;
         let (head, body) = response.into_parts();
         let accepted = if head.status.is_success() {
-            self.read_answer(candidate, &head, body, &mut timeouts).await
+            self.read_answer((candidate, exchange), &head, body, &mut timeouts).await
         } else {
             self.read_refusal((candidate, additions), &head, body, &mut timeouts).await
         };
@@ -144,7 +177,8 @@ impl<P: Host> AttemptContext<'_, P> {
     ) -> Result<Answer, (Failure, KeyOutcome)> {
         let now = self.host.now();
         match result {
-            Ok(AcceptedAnswer { mut answer, tokens, is_empty, converted }) => {
+            Ok(AcceptedAnswer { mut answer, tokens, is_empty, is_cut, converted }) => {
+                answer.origin = Some((attempt.candidate.provider_index, attempt.key));
                 let is_success = answer.status.is_success();
                 let name = if is_success { ANSWERED } else { CALLERS_FAULT };
                 scope.attempt_finished(attempt.record_index, name, Some(answer.status), None);
@@ -166,6 +200,7 @@ impl<P: Host> AttemptContext<'_, P> {
                 if let Some(tokens) = tokens {
                     scope.spent(tokens);
                 }
+                scope.update(|record| record.is_cut = is_cut);
                 let record_signal =
                     |signal| attempt.permit.record(signal, now, self.host.entropy());
                 match &mut answer.content {

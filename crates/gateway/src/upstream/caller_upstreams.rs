@@ -8,8 +8,9 @@ use config::{ProviderIndex, Route};
 
 use super::caller_tag::CallerTag;
 use super::state::{CallPermit, Upstreams};
+use crate::record::SkipReason;
 use crate::routing::balance::TargetLoad;
-use crate::routing::plan::TargetHealth;
+use crate::routing::matched_route::TargetHealth;
 
 /// Shared state, in which the circuit breakers and the retries that are left depend on the caller.
 #[derive(Clone, Debug)]
@@ -36,6 +37,15 @@ impl CallerUpstreams {
         self.shared.acquire(target, self.caller, route, is_stream, now)
     }
 
+    /// Reason for which a target may not be called now. `None` if it may.
+    pub(crate) fn skip_reason(
+        &self,
+        target: (ProviderIndex, &str),
+        now: Timestamp,
+    ) -> Option<SkipReason> {
+        self.shared.skip_reason(target, self.caller, now)
+    }
+
     /// Spends a retry at a provider; `false` if none is left.
     pub(crate) fn spend_retry(&self, provider: ProviderIndex, now: Timestamp) -> bool {
         self.shared.spend_retry(provider, self.caller, now)
@@ -44,11 +54,20 @@ impl CallerUpstreams {
 
 impl TargetHealth for CallerUpstreams {
     fn is_available(&self, provider: ProviderIndex, model: &str, now: Timestamp) -> bool {
-        self.shared.is_available((provider, model), self.caller, now)
+        self.skip_reason((provider, model), now).is_none()
     }
 
     fn is_open_or_half_open(&self, provider: ProviderIndex, model: &str) -> bool {
         self.shared.is_open_or_half_open((provider, model), self.caller)
+    }
+
+    fn warm_since(
+        &self,
+        provider: ProviderIndex,
+        model: &str,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        self.shared.warm_since((provider, model), self.caller, now)
     }
 
     fn load(&self, provider: ProviderIndex, model: &str) -> TargetLoad {

@@ -83,9 +83,20 @@ impl CircuitBreaker {
         self.open_state.is_some_and(|open_state| open_state.concerns(caller))
     }
 
+    /// The end of the cool-down. `None` if the breaker is closed, or open for one caller alone.
+    pub(crate) fn cool_down_end(&self, now: Timestamp) -> Option<Timestamp> {
+        let open = self.open_state.filter(|open| open.only_for.is_none())?;
+        Some(open.until).filter(|until| *until > now)
+    }
+
     /// Whether the breaker is open or half open for anyone.
     pub(crate) fn is_open(&self) -> bool {
         self.open_state.is_some()
+    }
+
+    /// The only caller for whom the breaker is open or half open. `None` if that is everyone or nobody.
+    pub(crate) fn open_only_for(&self) -> Option<CallerTag> {
+        self.open_state.and_then(|open_state| open_state.only_for)
     }
 
     /// Whether the state equals that of a new breaker.

@@ -59,7 +59,8 @@ pub(crate) enum Failure {
     /// content, a redirect.
     NotAnAnswer,
     /// A refusal that may be about this request, in a form that no client of the API understands: a
-    /// page, or an error with a success status. Another target may answer.
+    /// page, or an error with a success status; or a 404 without a code for a model that the route
+    /// lists. Another target may answer.
     Declined,
     /// A compressed body, although none was requested: the gateway must be able to read what it
     /// passes on.

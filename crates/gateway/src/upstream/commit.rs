@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use openai::{ContentParts, OutputBounds, StreamEvent, TextSize, Tokens};
+use protocol::model::Protocol;
 
 use crate::host::body::Body;
 use crate::upstream::classify::Failure;
@@ -12,7 +13,7 @@ use crate::upstream::usage_tail::UsageTail;
 
 use super::state::CallPermit;
 
-/// Bytes that are held back before the first content. A longer prelude is committed as it is.
+/// Bytes that are held back before the first content, besides those that repeat the request.
 const MAX_PRELUDE_BYTES: usize = 64 << 10;
 
 /// A stream that another target's stream can still replace.
@@ -21,6 +22,8 @@ pub(crate) struct Uncommitted {
     body: Body,
     reader: SseReader,
     held: VecDeque<StreamEvent>,
+    /// Bytes that are held back before the first content. A longer prelude is committed as it is.
+    max_prelude: usize,
 }
 
 /// A stream with content: it may be shown to the caller.
@@ -47,13 +50,24 @@ pub(crate) enum CommitState {
     Held(Uncommitted),
     /// The first content has arrived.
     Ready(Committed),
+    /// An error event has arrived before any content.
+    Failed(Bytes),
 }
 
 impl Uncommitted {
     /// Holds a stream back. `hides_usage`: the caller did not request the usage event. `parts`:
     /// content that the layers behind the reader use.
     pub(crate) fn new(body: Body, hides_usage: bool, parts: ContentParts) -> Self {
-        Self { body, reader: SseReader::new(hides_usage, parts), held: VecDeque::new() }
+        let (reader, held) = (SseReader::new(hides_usage, parts), VecDeque::new());
+        Self { body, reader, held, max_prelude: MAX_PRELUDE_BYTES }
+    }
+
+    /// Holds a stream back whose events pass in the caller's own protocol. Two events of Responses repeat the
+    /// request's instructions and tools.
+    pub(crate) fn passing(body: Body, protocol: Protocol, request_bytes: usize) -> Self {
+        let (reader, held) = (SseReader::passing(protocol), VecDeque::new());
+        let max_prelude = MAX_PRELUDE_BYTES.saturating_add(request_bytes.saturating_mul(2));
+        Self { body, reader, held, max_prelude }
     }
 
     /// The upstream's body.
@@ -81,9 +95,9 @@ impl Uncommitted {
             }
         };
         let too_much =
-            self.held.iter().map(|event| event.bytes().len()).sum::<usize>() > MAX_PRELUDE_BYTES;
+            self.held.iter().map(|event| event.bytes().len()).sum::<usize>() > self.max_prelude;
         if self.reader.meter().has_content() || (state == StreamState::Open && too_much) {
-            let Self { body, reader, held: ready } = self;
+            let Self { body, reader, held: ready, .. } = self;
             let (prompt_size, bounds) = size();
             return Ok(CommitState::Ready(Committed {
                 body,
@@ -98,7 +112,8 @@ impl Uncommitted {
         }
         match state {
             StreamState::Open if !ended => Ok(CommitState::Held(self)),
-            StreamState::Open | StreamState::Done | StreamState::Error | StreamState::Malformed => {
+            StreamState::Error => Ok(CommitState::Failed(self.reader.take_error())),
+            StreamState::Open | StreamState::Done | StreamState::Malformed => {
                 Err(Failure::NotAnAnswer)
             }
         }
@@ -140,6 +155,11 @@ impl Committed {
             Some(reader) => reader.meter().tokens(self.prompt_size, self.bounds),
             None => self.usage_tail.tokens(self.prompt_size),
         }
+    }
+
+    /// Whether the answer has ended at its maximum length; false if it is not parsed.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.reader.as_ref().is_some_and(|reader| reader.meter().is_cut())
     }
 
     /// Whether the body consists of events.

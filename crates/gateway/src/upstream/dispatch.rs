@@ -6,21 +6,23 @@ use civil_time::Timestamp;
 use config::Config;
 use openai::{ContentParts, TextSize};
 
-use crate::error::Fault;
+use crate::error::{Error, Fault, Refusal};
 use crate::host::Host;
-use crate::record::{Attempt, AttemptKind};
+use crate::record::{Attempt, AttemptKind, SkipReason};
 use crate::request::parse::ParsedRequest;
-use crate::routing::plan::{Candidate, TargetHealth as _, TargetPlan};
+use crate::request::translation::NoTranslation;
+use crate::routing::matched_route::TargetHealth as _;
+use crate::routing::plan::{Candidate, TargetPlan};
 use crate::telemetry::request_scope::RequestScope;
 use crate::upstream::classify::Failure;
 use crate::upstream::retry_policy::{Decision, KeyOutcome, RetryPolicy};
 
-use super::additions::{self, TakenBack};
 use super::answer::{Answer, AnswerContent};
 use super::attempt::{AcceptedAnswer, ActiveAttempt, AttemptContext, TargetBody};
 use super::caller_upstreams::CallerUpstreams;
 use super::continuation::{self, ContinuationTargets};
 use super::dispatch_state::{DispatchState, Turn, whole_seconds};
+use super::response_tag::StoredResponse;
 use super::timeouts::AttemptError;
 
 /// Dispatcher of one request.
@@ -37,6 +39,10 @@ pub(crate) struct Dispatcher<'a, P: Host> {
     pub max_output_tokens: Option<u64>,
     /// Whether a guard or a transcript reads the texts of the answer.
     pub reads_texts: bool,
+    /// Whether a step after the call stores the answer.
+    pub stores_answer: bool,
+    /// The stored response that the request continues.
+    pub continued: Option<&'a StoredResponse>,
 }
 
 /// An answer, with the targets that can continue it if it breaks off.
@@ -55,16 +61,19 @@ pub(crate) enum AttemptOutcome {
     Refused(Answer),
     /// No usable answer.
     Failed(Failure, KeyOutcome),
+    /// The target's protocol cannot express the request.
+    Untranslatable,
 }
 
 impl<P: Host> Dispatcher<'_, P> {
     /// Tries the targets in order and records every attempt.
-    pub(crate) async fn dispatch(&self, scope: &mut RequestScope<P>) -> Result<Dispatched, Fault> {
+    pub(crate) async fn dispatch(&self, scope: &mut RequestScope<P>) -> Result<Dispatched, Error> {
         let route = self.plan.route();
         let deadline = scope.began() + route.timeouts.total;
         if let Some(hedge) = route.hedge {
             self.upstreams.credit_hedge(route, hedge);
         }
+        self.record_skipped(scope);
         let mut state = DispatchState::new(deadline, self.may_replay());
         let refused = |answer| Dispatched { answer, continuation_targets: None };
         let answer = self.try_targets(&mut state, scope).await;
@@ -72,7 +81,21 @@ impl<P: Host> Dispatcher<'_, P> {
         if scope.record().attempts.is_empty() {
             scope.skipped_none();
         }
-        answer.ok_or_else(|| self.to_fault(scope, &state))
+        answer.ok_or_else(|| match self.no_translation(scope) {
+            Some(reason) => Refusal::from(reason).into(),
+            None => self.to_fault(scope, &state).into(),
+        })
+    }
+
+    /// The reason for which no target was called: none can take the request, as a guard has changed it.
+    fn no_translation(&self, scope: &RequestScope<P>) -> Option<NoTranslation> {
+        if !scope.record().attempts.is_empty() {
+            return None;
+        }
+        let mut reasons = (0..self.plan.targets().len())
+            .map(|position| self.plan.check_translatable(position, self.request).err());
+        let first = reasons.next()??;
+        reasons.all(|reason| reason.is_some()).then_some(first)
     }
 
     /// Tries the targets in order until one answers or none is left.
@@ -115,9 +138,10 @@ impl<P: Host> Dispatcher<'_, P> {
                             || self.upstreams.spend_retry(candidate.provider_index, now);
                         policy.decide(failure, key_outcome, now, self.host.entropy(), may_retry)
                     }
+                    Ok(AttemptOutcome::Untranslatable) => policy.skip_target(now),
                     Err(until) => {
                         state.note_cool_down(until);
-                        scope.skipped(|| candidate.label());
+                        scope.skipped(candidate.label(), self.skip_reason(candidate, now));
                         policy.skip_target(now)
                     }
                 };
@@ -139,6 +163,39 @@ impl<P: Host> Dispatcher<'_, P> {
         None
     }
 
+    /// Records the weighted targets that the choice has passed over.
+    fn record_skipped(&self, scope: &mut RequestScope<P>) {
+        let weighted = self.plan.route().targets.all();
+        if weighted.len() < 2 {
+            return;
+        }
+        let now = self.host.now();
+        for target in weighted.iter().filter(|weighted| weighted.weight > 0) {
+            let target = &target.target;
+            let provider = self.config.provider(target.provider);
+            let model = target.model.as_ref().unwrap_or(&self.request.fields().model);
+            let endpoint = self.request.endpoint();
+            let protocol = provider.protocol_for(endpoint, self.request.protocol());
+            let offers = || provider.paths.path(endpoint, protocol).is_some();
+            if let Some(reason) = self.upstreams.skip_reason((target.provider, model), now)
+                && offers()
+            {
+                let reason = if provider.lacks_keys { SkipReason::NoKey } else { reason };
+                scope.passed_over(format!("{}/{model}", provider.id), reason);
+            }
+        }
+    }
+
+    /// Reason for which a target of the plan could not be called. It may be available again by now.
+    fn skip_reason(&self, candidate: &Candidate<'_>, now: Timestamp) -> SkipReason {
+        let target = (candidate.provider_index, candidate.model);
+        match self.upstreams.skip_reason(target, now) {
+            Some(_) if candidate.provider.lacks_keys => SkipReason::NoKey,
+            Some(reason) => reason,
+            None => SkipReason::CircuitOpen,
+        }
+    }
+
     /// Calls a target once, unless it was already called as a hedge. The error holds the end of its
     /// cool-down.
     async fn call_target<'c>(
@@ -154,15 +211,18 @@ impl<P: Host> Dispatcher<'_, P> {
             turn.is_first_try = false;
             return Ok(outcome);
         }
+        let body = match &turn.body {
+            Some(body) => body.clone(),
+            None => match self.request_body(candidate, turn.taken_back) {
+                Some(body) => turn.body.insert(body).clone(),
+                None => return Ok(AttemptOutcome::Untranslatable),
+            },
+        };
         let attempt = context.start(candidate, AttemptKind::Primary, scope)?;
         if std::mem::take(&mut turn.is_first_try) {
             let (provider, retries) = (candidate.provider_index, self.plan.route().retries);
             self.upstreams.record_request(provider, retries, self.host.now());
         }
-        let body = match &turn.body {
-            Some(body) => body.clone(),
-            None => turn.body.insert(self.request_body(candidate, turn.taken_back)).clone(),
-        };
         Ok(self.run_attempt(context, (position, attempt), body, state, scope).await)
     }
 
@@ -258,23 +318,8 @@ impl<P: Host> Dispatcher<'_, P> {
             trace: scope.trace().cloned(),
             parts: ContentParts { texts: self.reads_texts, delta: may_continue },
             may_replay: self.may_replay(),
+            required_key: self.continued.map(|stored| stored.key),
         }
-    }
-
-    /// The request's body for a target, without the additions that were taken back.
-    pub(crate) fn request_body(
-        &self,
-        candidate: &Candidate<'_>,
-        taken_back: TakenBack,
-    ) -> TargetBody {
-        let known = self.upstreams.taken_back((candidate.provider_index, candidate.model));
-        let (changes, additions) = additions::body_changes(
-            candidate,
-            self.request,
-            self.max_output_tokens,
-            taken_back.union(known),
-        );
-        TargetBody { bytes: self.request.body_for_target(changes), additions }
     }
 
     /// Whether the request may be sent more than once.

@@ -24,7 +24,28 @@ pub(crate) struct HealthTable {
     loads: Vec<BTreeMap<Box<str>, TargetLoad>>,
     /// Only of targets whose route hedges by latency: for whole answers, and for streams.
     latencies: Vec<BTreeMap<Box<str>, [LatencyHistogram; 2]>>,
+    /// Closings of open breakers.
+    recovered: Vec<BTreeMap<Box<str>, Recovery>>,
+    novelties: Vec<Novelty>,
     probe_count: u64,
+}
+
+/// Closing of an open breaker.
+#[derive(Clone, Copy, Debug)]
+struct Recovery {
+    at: Timestamp,
+    /// The only caller for whom the breaker was open.
+    only_for: Option<CallerTag>,
+}
+
+/// Whether a provider is new in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Novelty {
+    Known,
+    /// New, and not looked at yet.
+    Unseen,
+    /// New since this time.
+    Since(Timestamp),
 }
 
 impl HealthTable {
@@ -34,6 +55,8 @@ impl HealthTable {
             breakers: vec![BTreeMap::new(); providers],
             loads: vec![BTreeMap::new(); providers],
             latencies: vec![BTreeMap::new(); providers],
+            recovered: vec![BTreeMap::new(); providers],
+            novelties: vec![Novelty::Known; providers],
             probe_count: 0,
         }
     }
@@ -42,7 +65,35 @@ impl HealthTable {
     /// Load and latency start anew, because calls in flight report to the earlier state.
     pub(crate) fn copy_breakers(&mut self, at: usize, before: &Self, found: usize) {
         self.breakers[at] = before.breakers[found].clone();
+        self.recovered[at] = before.recovered[found].clone();
+        self.novelties[at] = before.novelties[found];
         self.probe_count = self.probe_count.max(before.probe_count);
+    }
+
+    /// Notes that a provider was not in an earlier configuration.
+    pub(crate) fn mark_new(&mut self, at: usize) {
+        self.novelties[at] = Novelty::Unseen;
+    }
+
+    /// Time since which a target is back from a cool-down for a caller, or new. `None` if it was always there.
+    pub(crate) fn warm_since(
+        &mut self,
+        (provider, model): (ProviderIndex, &str),
+        caller: CallerTag,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let novelty = &mut self.novelties[provider.position()];
+        let new_since = match *novelty {
+            Novelty::Known => None,
+            Novelty::Unseen => Some(now),
+            Novelty::Since(since) => Some(since),
+        };
+        if let Some(since) = new_since {
+            *novelty = Novelty::Since(since);
+        }
+        let recovery = self.recovered[provider.position()].get(model);
+        let concerns = |one: &&Recovery| one.only_for.is_none_or(|only| only == caller);
+        new_since.max(recovery.filter(concerns).map(|one| one.at))
     }
 
     /// Whether a call would be permitted now.
@@ -64,6 +115,16 @@ impl HealthTable {
     ) -> bool {
         let breaker = self.breakers[provider.position()].get(model);
         breaker.is_some_and(|breaker| breaker.is_open_for(caller))
+    }
+
+    /// The targets of a provider that cool down for everyone, and the ends of their cool-downs.
+    pub(crate) fn cooling_down(
+        &self,
+        provider: usize,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (&str, Timestamp)> {
+        let breakers = self.breakers.get(provider).into_iter().flatten();
+        breakers.filter_map(move |(model, breaker)| Some((&**model, breaker.cool_down_end(now)?)))
     }
 
     /// Measured load of a target.
@@ -143,9 +204,16 @@ impl HealthTable {
     ) {
         let breakers = &mut self.breakers[provider.position()];
         if let Some(breaker) = breakers.get_mut(model) {
+            let (was_open, only_for) = (breaker.is_open(), breaker.open_only_for());
             breaker.record(caller, signal, now, entropy, health);
+            let has_recovered = was_open && !breaker.is_open();
             if breaker.is_default() {
                 breakers.remove(model);
+            }
+            if has_recovered {
+                let recovered = &mut self.recovered[provider.position()];
+                make_room(recovered, |one| one.at);
+                recovered.insert(model.into(), Recovery { at: now, only_for });
             }
             return;
         }
@@ -226,6 +294,43 @@ mod tests {
             health.is_available((provider(), "a"), ANYONE, later)
                 && !health.is_open_or_half_open((provider(), "a"), ANYONE)
         );
+    }
+
+    #[test]
+    fn target_is_warm_since_its_breaker_closed_or_its_provider_was_added() {
+        let mut health = HealthTable::new(1);
+        let target = (provider(), "a");
+        assert_eq!(health.warm_since(target, ANYONE, NOW), None);
+        fail(&mut health, "a", NOW);
+        fail(&mut health, "a", NOW);
+        let later = NOW + HEALTH.cool_down;
+        assert_eq!(health.warm_since(target, ANYONE, later), None, "it cools down");
+        let probe = health.acquire(target, ANYONE, later, HEALTH.cool_down).expect("it is over");
+        health.record(target, ANYONE, (probe, Signal::Success), later, 0, &HEALTH);
+        assert_eq!(health.warm_since(target, ANYONE, later + HEALTH.window), Some(later));
+        assert_eq!(health.warm_since((provider(), "b"), ANYONE, later), None);
+        let mut other = HealthTable::new(1);
+        other.copy_breakers(0, &health, 0);
+        assert_eq!(other.warm_since(target, ANYONE, later), Some(later));
+        other.mark_new(0);
+        let seen = later + HEALTH.window;
+        assert_eq!(other.warm_since((provider(), "b"), ANYONE, seen), Some(seen));
+        assert_eq!(other.warm_since((provider(), "b"), ANYONE, seen + HEALTH.window), Some(seen));
+    }
+
+    #[test]
+    fn target_that_cooled_down_for_one_caller_is_warm_for_it_alone() {
+        let mut health = HealthTable::new(1);
+        let (target, one) = ((provider(), "a"), CallerTag::new(Some("one")));
+        for _ in 0..2 {
+            let failure = (Permit::default(), Signal::Failure);
+            health.record(target, one, failure, NOW, 0, &HEALTH);
+        }
+        let later = NOW + HEALTH.cool_down;
+        let probe = health.acquire(target, one, later, HEALTH.cool_down).expect("it is over");
+        health.record(target, one, (probe, Signal::Success), later, 0, &HEALTH);
+        assert_eq!(health.warm_since(target, one, later), Some(later));
+        assert_eq!(health.warm_since(target, CallerTag::new(Some("other")), later), None);
     }
 
     #[test]

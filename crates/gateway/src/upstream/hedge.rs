@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::host::Host;
 use crate::host::futures::{Either, select, until_timer};
 use crate::record::AttemptKind;
-use crate::routing::plan::TargetHealth as _;
+use crate::routing::matched_route::TargetHealth as _;
 use crate::telemetry::request_scope::RequestScope;
 
 use super::additions::TakenBack;
@@ -52,11 +52,10 @@ impl<P: Host> Dispatcher<'_, P> {
             }
             None => self.start_hedge(context, position, state, scope),
         };
-        let Some((hedge_position, second)) = second else {
+        let Some((hedge_position, second, body)) = second else {
             let result = one.await;
             return self.classify_outcome(context, (position, first), result, scope);
         };
-        let body = self.request_body(second.candidate, TakenBack::default());
         let mut other =
             pin!(context.send(second.candidate, (second.key, second.record_index), body));
         match select(one.as_mut(), other.as_mut()).await {
@@ -96,7 +95,7 @@ impl<P: Host> Dispatcher<'_, P> {
         position: usize,
         state: &mut DispatchState,
         scope: &mut RequestScope<P>,
-    ) -> Option<(usize, ActiveAttempt<'_>)> {
+    ) -> Option<(usize, ActiveAttempt<'_>, TargetBody)> {
         let now = self.host.now();
         let others = || self.plan.targets().iter().enumerate().skip(position + 1);
         // A half-open target is skipped: a canceled probe would give no evidence.
@@ -105,11 +104,12 @@ impl<P: Host> Dispatcher<'_, P> {
                 && !self.upstreams.is_open_or_half_open(other.provider_index, other.model)
         })?;
         state.may_hedge = false;
+        let body = self.request_body(candidate, TakenBack::default())?;
         if !self.upstreams.spend_hedge(self.plan.route()) {
             return None;
         }
         let attempt = context.start(candidate, AttemptKind::Hedge, scope).ok()?;
         self.upstreams.record_request(candidate.provider_index, self.plan.route().retries, now);
-        Some((at, attempt))
+        Some((at, attempt, body))
     }
 }

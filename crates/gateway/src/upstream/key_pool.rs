@@ -87,6 +87,12 @@ impl KeyPool {
         self.cool_down_until.is_empty()
     }
 
+    /// The keys that cool down for every model, and the ends of their cool-downs.
+    pub(crate) fn cooling_down(&self, now: Timestamp) -> impl Iterator<Item = (usize, Timestamp)> {
+        let all = self.cool_down_until.iter().copied().enumerate();
+        all.filter(move |(_, until)| *until > now)
+    }
+
     /// The next available key in turn; `Ok(None)` for a provider that needs none.
     pub(crate) fn next_key(
         &mut self,

@@ -2,6 +2,7 @@
 
 mod additions;
 pub(crate) mod answer;
+pub(crate) mod answer_form;
 pub(crate) mod attempt;
 pub(crate) mod backoff;
 pub(crate) mod caller_tag;
@@ -21,12 +22,19 @@ mod read_answer;
 mod refusal;
 mod refusal_table;
 pub(crate) mod request;
+pub(crate) mod response_tag;
 pub(crate) mod retry_budget;
 pub(crate) mod retry_policy;
+pub(crate) mod rewritten_events;
+pub(crate) mod single_call;
 pub mod sse_reader;
 pub(crate) mod state;
+mod target_body;
 pub(crate) mod timeouts;
 pub(crate) mod token_bucket;
+mod translated_answer;
+pub(crate) mod translated_stream;
 pub(crate) mod usage_meter;
 pub(crate) mod usage_tail;
+mod whole_answer;
 pub mod wrapping;

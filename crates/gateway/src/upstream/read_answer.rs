@@ -1,15 +1,14 @@
 //! Reading of an upstream's response until an answer can be committed. The body decides whether it
 //! is a stream, one answer, or an error; the content type is a hint.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
-use openai::{
-    AnswerSize, AnswerSummary, ContentParts, Endpoint, ErrorReport, InvalidAnswer, Tokens,
-};
+use openai::{ErrorReport, Event};
+use protocol::model::{FailureClass, Protocol};
 
 use crate::host::Host;
 use crate::host::body::{Body, append};
@@ -19,12 +18,13 @@ use crate::upstream::classify::{Failure, MAX_REPORT_BYTES, RefusalClass, is_unco
 
 use super::additions::{Addition, SentAdditions};
 use super::answer::{Answer, AnswerContent};
-use super::attempt::{AcceptedAnswer, AttemptContext};
+use super::answer_form::refused_answer;
+use super::attempt::{AcceptedAnswer, AnswerForm, AttemptContext, Exchange};
 use super::commit::{CommitState, Committed, Uncommitted};
-use super::refusal::{self, Refusal, classify_error_answer};
-use super::sse_reader::{SseReader, StreamState};
+use super::refusal::{self, Refusal};
 use super::timeouts::{AttemptError, AttemptTimeouts};
-use super::wrapping::{self, Wrapping};
+use super::translated_stream::translate_stream;
+use super::wrapping::{JSON_TO_STREAM, Wrapping, without_mark};
 
 /// Bodies up to this length are read whole before they are passed on, so that another target can
 /// still replace a broken one. Longer bodies are committed and streamed.
@@ -36,7 +36,7 @@ impl<P: Host> AttemptContext<'_, P> {
     /// Reads a response with a success status.
     pub(super) async fn read_answer(
         &self,
-        candidate: &Candidate<'_>,
+        (candidate, exchange): (&Candidate<'_>, Exchange),
         head: &Parts,
         mut body: Body,
         timeouts: &mut AttemptTimeouts<'_, P>,
@@ -46,7 +46,7 @@ impl<P: Host> AttemptContext<'_, P> {
         }
         if !self.request.fields().stream {
             let (whole, rest) = self.read_body(Bytes::new(), body, timeouts).await?;
-            return self.accept_whole(candidate, head, whole, rest);
+            return self.accept_whole((candidate, exchange), head, whole, rest);
         }
         let start = self.read_start(&mut body, timeouts).await?;
         match Wrapping::detect(&start) {
@@ -57,15 +57,15 @@ impl<P: Host> AttemptContext<'_, P> {
                 if rest.is_some() {
                     return Err(Failure::NotAnAnswer.into());
                 }
-                self.check_answer(candidate, &whole)?;
-                let events = wrapping::to_events(self.request.endpoint(), &whole);
-                let events = events.ok_or(Failure::NotAnAnswer)?;
-                let stream = self.open_stream(events, Body::Empty, timeouts).await?;
-                Ok(self.accept_stream(head, stream, Some(wrapping::JSON_TO_STREAM)))
+                let (form, events) = self.whole_to_events((candidate, &exchange), whole)?;
+                let opened = (candidate, &exchange, form);
+                let stream = self.open_stream(opened, events, Body::Empty, timeouts).await?;
+                Ok(self.accept_opened((candidate, exchange), head, stream, Some(JSON_TO_STREAM)))
             }
             Some(Wrapping::Events) | None => {
-                let stream = self.open_stream(start, body, timeouts).await?;
-                Ok(self.accept_stream(head, stream, None))
+                let opened = (candidate, &exchange, exchange.form);
+                let stream = self.open_stream(opened, start, body, timeouts).await?;
+                Ok(self.accept_opened((candidate, exchange), head, stream, None))
             }
         }
     }
@@ -110,8 +110,18 @@ impl<P: Host> AttemptContext<'_, P> {
                     Some(Wrapping::Events | Wrapping::Markup) | None => known.cloned(),
                 };
                 let content = AnswerContent::Whole(body);
-                let answer = Answer { status: head.status, content_type, content };
-                Ok(AcceptedAnswer { answer, tokens: None, is_empty: false, converted: None })
+                let (status, protocol) = (head.status, candidate.protocol);
+                let answer = Answer {
+                    status,
+                    content_type,
+                    content,
+                    protocol,
+                    translation: None,
+                    origin: None,
+                };
+                let (tokens, converted) = (None, None);
+                let (is_empty, is_cut) = (false, false);
+                Ok(AcceptedAnswer { answer, tokens, is_empty, is_cut, converted })
             }
         }
     }
@@ -149,12 +159,22 @@ impl<P: Host> AttemptContext<'_, P> {
     /// Holds a stream back until its first event with content.
     async fn open_stream(
         &self,
-        start: Bytes,
+        (candidate, exchange, form): (&Candidate<'_>, &Exchange, AnswerForm),
+        mut start: Bytes,
         body: Body,
         timeouts: &mut AttemptTimeouts<'_, P>,
-    ) -> Result<Committed, AttemptError> {
+    ) -> Result<Opened, AttemptError> {
         let hides_usage = !self.request.fields().wants_usage;
-        let mut stream = Uncommitted::new(body, hides_usage, self.parts);
+        let mut stream = match form {
+            AnswerForm::Chat => Uncommitted::new(body, hides_usage, self.parts),
+            AnswerForm::Passing(own) => Uncommitted::passing(body, own, self.request.body().len()),
+            AnswerForm::Translated(from) => {
+                let context = self.answer_context(candidate, exchange);
+                let start = std::mem::take(&mut start);
+                let chat = translate_stream(start, body, (from, Protocol::Chat), context);
+                Uncommitted::new(chat, hides_usage, self.parts)
+            }
+        };
         let mut start = Some(start).filter(|start| !start.is_empty());
         loop {
             let piece = match start.take() {
@@ -163,107 +183,49 @@ impl<P: Host> AttemptContext<'_, P> {
             };
             let events = stream.events();
             match stream.push(piece, || (self.prompt_size(), self.request.output_bounds()))? {
+                CommitState::Failed(event) => return failed_stream(candidate, &event),
                 CommitState::Held(held) => {
                     // Comments do not extend the wait at all, and events without content only
                     // within `first_byte`.
                     timeouts.check_progress(held.events() > events)?;
                     stream = held;
                 }
-                CommitState::Ready(committed) => return Ok(committed),
+                CommitState::Ready(committed) => return Ok(Opened::Stream(Box::new(committed))),
             }
         }
     }
 
-    fn accept_stream(
+    /// Accepts a stream with content, or a refusal in place of it.
+    fn accept_opened(
         &self,
+        (candidate, exchange): (&Candidate<'_>, Exchange),
         head: &Parts,
-        stream: Committed,
+        opened: Opened,
         converted: Option<&'static str>,
     ) -> AcceptedAnswer {
-        let content_type = Wrapping::Events.content_type(head.headers.get(CONTENT_TYPE));
-        let is_empty = !stream.has_text();
-        let content = AnswerContent::Stream(Box::new(stream));
-        let answer = Answer { status: head.status, content_type: Some(content_type), content };
-        AcceptedAnswer { answer, tokens: None, is_empty, converted }
-    }
-
-    /// Accepts an answer that is not to be a stream, if it is valid.
-    fn accept_whole(
-        &self,
-        candidate: &Candidate<'_>,
-        head: &Parts,
-        whole: Bytes,
-        rest: Option<Body>,
-    ) -> Result<AcceptedAnswer, AttemptError> {
-        let content_type = Some(Wrapping::Json.content_type(head.headers.get(CONTENT_TYPE)));
-        let whole = without_mark(whole);
-        let is_events = wrapping::is_event_stream(&whole);
-        let accepted = |content, tokens, is_empty, converted| {
-            let answer = Answer { status: head.status, content_type, content };
-            Ok(AcceptedAnswer { answer, tokens, is_empty, converted })
-        };
-        if let Some(rest) = rest {
-            if Wrapping::detect(&whole) != Some(Wrapping::Json) {
-                return Err(Failure::NotAnAnswer.into());
+        let (answer, is_empty) = match opened {
+            Opened::Stream(stream) => {
+                let content_type = Wrapping::Events.content_type(head.headers.get(CONTENT_TYPE));
+                let is_empty = !stream.has_text();
+                let content = AnswerContent::Stream(stream);
+                (exchange.into_answer(head.status, Some(content_type), content), is_empty)
             }
-            let bounds = self.request.output_bounds();
-            let long = Committed::unparsed(whole, rest, self.prompt_size(), bounds);
-            return accepted(AnswerContent::Stream(Box::new(long)), None, false, None);
-        }
-        if is_events {
-            let (answer, tokens, is_empty) = self.gather_events(&whole)?;
-            let converted = Some(wrapping::STREAM_TO_JSON);
-            return accepted(AnswerContent::Whole(answer), Some(tokens), is_empty, converted);
-        }
-        let answer = self.check_answer(candidate, &whole)?;
-        let size = AnswerSize {
-            prompt: self.prompt_size(),
-            answer: answer.text_size,
-            bounds: self.request.output_bounds(),
-            ..AnswerSize::default()
-        };
-        let tokens = Tokens::count(answer.usage, &size);
-        let is_empty =
-            self.request.endpoint() != Endpoint::Embeddings && answer.text_size.is_empty();
-        accepted(AnswerContent::Whole(whole), Some(tokens), is_empty, None)
-    }
-
-    /// Parses one answer. An error in its place is classified like a refusal.
-    fn check_answer(
-        &self,
-        candidate: &Candidate<'_>,
-        whole: &[u8],
-    ) -> Result<AnswerSummary, AttemptError> {
-        AnswerSummary::parse(self.request.endpoint(), whole).map_err(|found| match found {
-            InvalidAnswer::NotJson => found.into(),
-            InvalidAnswer::IsError | InvalidAnswer::Empty => {
-                let (failure, name) = classify_error_answer(candidate.provider.kind, whole);
-                AttemptError::named(failure, Some(name.unwrap_or(found.name())))
+            Opened::Refusal(failure) => {
+                let protocol = candidate.protocol;
+                let body = protocol::failure::body(&failure, protocol, None);
+                let status = StatusCode::from_u16(failure.status(protocol));
+                let answer = Answer {
+                    status: status.unwrap_or(StatusCode::BAD_REQUEST),
+                    content_type: Some(Wrapping::Json.content_type(None)),
+                    content: AnswerContent::Whole(body.into()),
+                    protocol,
+                    translation: None,
+                    origin: None,
+                };
+                (answer, false)
             }
-        })
-    }
-
-    /// Puts the events of a stream that nobody asked for together as one answer.
-    fn gather_events(&self, events: &Bytes) -> Result<(Bytes, Tokens, bool), AttemptError> {
-        let mut reader = SseReader::new(false, ContentParts::default());
-        let mut passed = VecDeque::new();
-        let mut state = reader.push(events.clone(), &mut passed);
-        if state == StreamState::Open {
-            state = reader.finish(&mut passed);
-        }
-        let is_whole = match state {
-            StreamState::Done => true,
-            StreamState::Open => reader.meter().is_complete(),
-            StreamState::Error | StreamState::Malformed => false,
         };
-        let answer =
-            is_whole.then(|| wrapping::to_answer(self.request.endpoint(), events)).flatten();
-        let answer = answer.ok_or(Failure::NotAnAnswer)?;
-        Ok((
-            answer,
-            reader.meter().tokens(self.prompt_size(), self.request.output_bounds()),
-            !reader.has_text(),
-        ))
+        AcceptedAnswer { answer, tokens: None, is_empty, is_cut: false, converted }
     }
 
     /// Reads a body until its first visible character.
@@ -320,10 +282,22 @@ impl<P: Host> AttemptContext<'_, P> {
     }
 }
 
-/// A body without the byte order mark, which JSON readers refuse.
-fn without_mark(body: Bytes) -> Bytes {
-    match body.strip_prefix(b"\xef\xbb\xbf") {
-        Some(rest) => body.slice_ref(rest),
-        None => body,
+/// A stream that was opened.
+enum Opened {
+    /// It has content.
+    Stream(Box<Committed>),
+    /// It has an error in place of content that is the caller's fault.
+    Refusal(protocol::model::Failure<'static>),
+}
+
+/// The meaning of an error event in place of content: the caller's fault, or a failure of the target.
+fn failed_stream(candidate: &Candidate<'_>, event: &[u8]) -> Result<Opened, AttemptError> {
+    let event = Event::parse(event);
+    let data = event.data.unwrap_or_default();
+    let failure = protocol::failure::from_event(&data);
+    match failure.class {
+        // Only errors that name the prompt: others may be about the gateway's own account.
+        FailureClass::TooLong => Ok(Opened::Refusal(failure)),
+        _ => Err(refused_answer(candidate, &data)),
     }
 }

@@ -146,7 +146,9 @@ impl Refusal<'_> {
             _ if is_path => RefusalClass::Failure(Failure::Unavailable),
             _ if is_other_object => RefusalClass::CallersFault,
             ModelOrigin::Target => RefusalClass::Failure(Failure::Unavailable),
-            ModelOrigin::Route | ModelOrigin::Caller => RefusalClass::CallersFault,
+            // Without a code it may still be about this request, which must not cool the target down.
+            ModelOrigin::Route => RefusalClass::Failure(Failure::Declined),
+            ModelOrigin::Caller => RefusalClass::CallersFault,
         }
     }
 
@@ -235,7 +237,7 @@ mod tests {
     fn refusals_without_a_signature_are_classified_by_status() {
         let failure = RefusalClass::Failure;
         for status in [400, 404, 413, 415, 422] {
-            assert_class(status, PLAIN, ModelOrigin::Route, RefusalClass::CallersFault);
+            assert_class(status, PLAIN, ModelOrigin::Caller, RefusalClass::CallersFault);
             let page = match status {
                 404 => failure(Failure::NotAnAnswer),
                 413 => RefusalClass::CallersFault,
@@ -279,6 +281,9 @@ mod tests {
             assert_class(status, missing, ModelOrigin::Caller, RefusalClass::CallersFault);
         }
         assert_class(404, PLAIN, ModelOrigin::Target, unavailable);
+        let declined = RefusalClass::Failure(Failure::Declined);
+        assert_class(404, PLAIN, ModelOrigin::Route, declined);
+        assert_class(404, PLAIN, ModelOrigin::Caller, RefusalClass::CallersFault);
         let file = r#"{"error":{"message":"m","param":"file_id","code":null}}"#;
         assert_class(404, file, ModelOrigin::Target, RefusalClass::CallersFault);
         for path in [r#"{"detail":"Not Found"}"#, r#"{"error":{"message":"Not found"}}"#] {

@@ -1,15 +1,18 @@
 //! Cuts an upstream's stream into events, measures them, and selects those that may pass.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::Bytes;
 use openai::{ContentParts, EventSummary, Framer, StreamEvent};
+use protocol::model::Protocol;
+use protocol::summarize_event;
 
 use crate::upstream::continuation::splice::StreamedText;
 use crate::upstream::usage_meter::{EventKind, UsageMeter};
 
 /// The longest event that is passed on, in bytes: images come as base64 in one event.
-const MAX_EVENT_BYTES: usize = 16 << 20;
+pub(crate) const MAX_EVENT_BYTES: usize = 16 << 20;
 
 /// Reader of a stream's events.
 #[derive(Debug)]
@@ -22,6 +25,10 @@ pub struct SseReader {
     parts: ContentParts,
     /// Text so far, if a continuation may need it.
     streamed_text: Option<StreamedText>,
+    /// The error event that ended the stream; empty without one.
+    error: Bytes,
+    /// Protocol of the events.
+    protocol: Protocol,
 }
 
 /// State of a stream after a piece.
@@ -48,7 +55,25 @@ impl SseReader {
             has_text: false,
             parts,
             streamed_text: parts.delta.then(StreamedText::default),
+            error: Bytes::new(),
+            protocol: Protocol::Chat,
         }
+    }
+
+    /// Creates a reader of a protocol's events, which pass without a change and with their usage. No layer
+    /// reads their content.
+    pub(crate) fn passing(protocol: Protocol) -> Self {
+        Self { protocol, ..Self::new(false, ContentParts::default()) }
+    }
+
+    /// Takes the error event that ended the stream.
+    pub(crate) fn take_error(&mut self) -> Bytes {
+        std::mem::take(&mut self.error)
+    }
+
+    /// Protocol of the events.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// The text so far, if it is kept.
@@ -70,9 +95,15 @@ impl SseReader {
         self.has_text
     }
 
+    /// Place of a `usage` of null that the caller did not request, in the event.
+    fn hidden_member(&self, summary: &EventSummary) -> Option<Range<usize>> {
+        let EventSummary::Chunk(chunk) = summary else { return None };
+        if self.meter.hides_usage() { chunk.null_usage.clone() } else { None }
+    }
+
     /// Measures an event. Returns whether it passes, and the state of the stream after it.
     fn observe(&mut self, summary: &EventSummary) -> (bool, StreamState) {
-        self.has_text |= matches!(summary, EventSummary::Chunk(chunk) if chunk.has_content);
+        self.has_text |= matches!(summary, EventSummary::Chunk(chunk) | EventSummary::Last(chunk) if chunk.has_content);
         admission(self.meter.observe(summary))
     }
 
@@ -92,23 +123,23 @@ impl SseReader {
     /// Reads the events of the last piece without their content.
     fn read_summaries(&mut self, ready: &mut VecDeque<StreamEvent>) -> StreamState {
         let mut state = StreamState::Open;
-        let mut run = 0..0;
+        let mut run = EventRun::default();
         while state == StreamState::Open
             && let Some(event) = self.framer.next_event()
         {
             let passes;
-            let summary = EventSummary::parse(self.framer.bytes(event.clone()));
+            let summary = summarize_event(self.protocol, self.framer.bytes(event.clone()));
             (passes, state) = self.observe(&summary);
+            if state == StreamState::Error {
+                self.error = self.framer.slice(event.clone());
+            }
             if passes {
-                run = if run.is_empty() { event } else { run.start..event.end };
-            } else if !run.is_empty() {
-                let run = self.framer.slice(std::mem::take(&mut run));
-                ready.push_back(StreamEvent::unparsed(run));
+                run.add(event, self.hidden_member(&summary));
+            } else {
+                ready.extend(std::mem::take(&mut run).finish(&self.framer));
             }
         }
-        if !run.is_empty() {
-            ready.push_back(StreamEvent::unparsed(self.framer.slice(run)));
-        }
+        ready.extend(run.finish(&self.framer));
         state
     }
 
@@ -122,8 +153,15 @@ impl SseReader {
             let (summary, event) = StreamEvent::parse(self.framer.slice(event), self.parts);
             (passes, state) = self.observe(&summary);
             if !passes {
+                if state == StreamState::Error {
+                    self.error = event.into_bytes();
+                }
                 continue;
             }
+            let event = match self.hidden_member(&summary) {
+                Some(value) => event.without_null_usage(value),
+                None => event,
+            };
             if let Some(streamed_text) = &mut self.streamed_text
                 && state == StreamState::Open
             {
@@ -140,6 +178,46 @@ impl SseReader {
             return StreamState::Open;
         }
         self.push(Bytes::from_static(b"\n\n"), ready)
+    }
+}
+
+/// Neighboring events that pass.
+#[derive(Debug, Default)]
+struct EventRun {
+    at: Range<usize>,
+    /// Places of the values of hidden members, from the start of the run.
+    hidden: Vec<Range<usize>>,
+}
+
+impl EventRun {
+    /// Adds the next event, with the place of a hidden member in it.
+    fn add(&mut self, event: Range<usize>, hidden: Option<Range<usize>>) {
+        if self.at.is_empty() {
+            self.at = event.start..event.start;
+        }
+        let offset = event.start - self.at.start;
+        self.hidden.extend(hidden.map(|value| offset + value.start..offset + value.end));
+        self.at.end = event.end;
+    }
+
+    /// Returns the bytes of the run: a slice of the piece, or a copy without what is hidden.
+    fn finish(self, framer: &Framer) -> Option<StreamEvent> {
+        if self.at.is_empty() {
+            return None;
+        }
+        if self.hidden.is_empty() {
+            return Some(StreamEvent::unparsed(framer.slice(self.at)));
+        }
+        let run = framer.bytes(self.at);
+        let (mut bytes, mut copied) = (Vec::with_capacity(run.len()), 0);
+        for value in self.hidden {
+            if let Some(member) = openai::usage_member(run, value) {
+                bytes.extend_from_slice(&run[copied..member.start]);
+                copied = member.end;
+            }
+        }
+        bytes.extend_from_slice(&run[copied..]);
+        Some(StreamEvent::unparsed(bytes.into()))
     }
 }
 
@@ -211,6 +289,21 @@ mod tests {
         let usage = Usage { input: 9, output: 3, ..Usage::default() };
         assert_eq!(tokens, Tokens::count(Some(usage), &AnswerSize::default()));
         assert_eq!(run(false, UNPARSED, [STREAM.as_bytes()]).0, STREAM[..end]);
+    }
+
+    #[test]
+    fn null_usage_is_hidden_from_callers_that_did_not_ask() {
+        let stream = concat!(
+            "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n",
+            "data: {\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n\n",
+            "data: {\"usage\":null,\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+            "data: [DONE]\n\n",
+        );
+        let hidden = stream.replace(",\"usage\":null}", "}").replace("{\"usage\":null,", "{");
+        for parts in [UNPARSED, PARSED] {
+            assert_eq!(run(true, parts, [stream.as_bytes()]).0, hidden);
+            assert_eq!(run(false, parts, [stream.as_bytes()]).0, stream);
+        }
     }
 
     #[test]

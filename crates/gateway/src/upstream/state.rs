@@ -10,7 +10,9 @@ use std::time::Duration;
 use civil_time::Timestamp;
 use config::{Balance, Config, Health, Hedge, Provider, ProviderIndex, Retries, Route};
 
+use crate::record::SkipReason;
 use crate::routing::balance::TargetLoad;
+use crate::telemetry::usage::details::{CoolingDown, CoolingDownPart};
 use crate::upstream::additions::{KnownTargets, SentAdditions, TakenBack};
 use crate::upstream::caller_tag::CallerTag;
 use crate::upstream::circuit_breaker::{BreakerOpen, Permit, Signal};
@@ -100,7 +102,10 @@ impl Upstreams {
         }
         let upstreams = Self { hedge_budgets: Rc::clone(&before.hedge_budgets), ..Self::new(new) };
         for (at, found) in from.iter().enumerate() {
-            let Some(found) = *found else { continue };
+            let Some(found) = *found else {
+                upstreams.health.borrow_mut().mark_new(at);
+                continue;
+            };
             upstreams.key_pools.borrow_mut()[at] = before.key_pools.borrow()[found].clone();
             upstreams.retry_budgets.borrow_mut()[at] = before.retry_budgets.borrow()[found].clone();
             upstreams.known_targets.borrow_mut()[at] = before.known_targets.borrow()[found].clone();
@@ -109,15 +114,19 @@ impl Upstreams {
         Rc::new(upstreams)
     }
 
-    /// Whether a target may be called now: neither it nor all keys of its provider cool down.
-    pub(crate) fn is_available(
+    /// Reason for which a target may not be called now. `None` if neither it nor all keys of its provider
+    /// cool down.
+    pub(crate) fn skip_reason(
         &self,
         (provider, model): (ProviderIndex, &str),
         caller: CallerTag,
         now: Timestamp,
-    ) -> bool {
-        self.health.borrow().is_available((provider, model), caller, now)
-            && self.key_pools.borrow()[provider.position()].has_available(model, now)
+    ) -> Option<SkipReason> {
+        if !self.health.borrow().is_available((provider, model), caller, now) {
+            return Some(SkipReason::CircuitOpen);
+        }
+        let has_key = self.key_pools.borrow()[provider.position()].has_available(model, now);
+        (!has_key).then_some(SkipReason::KeysCoolDown)
     }
 
     /// Whether a target's circuit breaker is open or half open for a caller.
@@ -127,6 +136,16 @@ impl Upstreams {
         caller: CallerTag,
     ) -> bool {
         self.health.borrow().is_open_or_half_open(target, caller)
+    }
+
+    /// Time since which a target is back from a cool-down for a caller, or new. `None` if it was always there.
+    pub(crate) fn warm_since(
+        &self,
+        target: (ProviderIndex, &str),
+        caller: CallerTag,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        self.health.borrow_mut().warm_since(target, caller, now)
     }
 
     /// Acquires a permit to call a target for a route. The error holds the time of the next
@@ -165,6 +184,26 @@ impl Upstreams {
             latency_timer,
             records_latency,
         })
+    }
+
+    /// Everything that cools down for everyone, in the order of the configuration.
+    pub(crate) fn cooling_down(&self, config: &Config, now: Timestamp) -> Vec<CoolingDown> {
+        let (health, key_pools) = (self.health.borrow(), self.key_pools.borrow());
+        let mut found = Vec::new();
+        for (position, provider) in config.providers.iter().enumerate() {
+            let mut add = |what, until| {
+                found.push(CoolingDown { provider: provider.id.clone(), what, until });
+            };
+            for (model, until) in health.cooling_down(position, now) {
+                add(CoolingDownPart::Target(model.to_owned()), until);
+            }
+            for (key, until) in
+                key_pools.get(position).into_iter().flat_map(|pool| pool.cooling_down(now))
+            {
+                add(CoolingDownPart::Key(key), until);
+            }
+        }
+        found
     }
 
     /// Measured load of a target.

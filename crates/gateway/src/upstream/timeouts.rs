@@ -65,17 +65,20 @@ pub(crate) struct AttemptTimeouts<'a, P: Host> {
 }
 
 impl<'a, P: Host> AttemptTimeouts<'a, P> {
-    /// Starts the wait for the first byte of an attempt.
+    /// Starts the wait for the first byte of an attempt. A model that was asked to think may be as silent
+    /// before a stream's content as before a whole answer.
     pub(crate) fn start(
         task_host: &'a P,
         timeouts: Timeouts,
-        is_stream: bool,
+        request: &openai::Request,
         deadline: Timestamp,
     ) -> Self {
-        let idle_deadline = task_host.now() + timeouts.until_first_byte(is_stream);
+        let first = timeouts.until_first_byte(request.stream && !request.asks_for_thinking);
+        let idle_deadline = task_host.now() + first;
+        let idle = if request.asks_for_thinking { first } else { timeouts.idle };
         Self {
             host: task_host,
-            idle: timeouts.idle,
+            idle,
             deadline,
             idle_deadline,
             first_content_deadline: idle_deadline,

@@ -1,6 +1,6 @@
 //! Reads the events of a passing stream: usage, text, and the end.
 
-use openai::{AnswerSize, ChoiceSet, EventSummary, OutputBounds, TextSize, Tokens, Usage};
+use openai::{AnswerSize, ChoiceSet, Chunk, EventSummary, OutputBounds, TextSize, Tokens, Usage};
 
 /// Measurements of a stream so far.
 #[derive(Debug, Default)]
@@ -14,6 +14,7 @@ pub(crate) struct UsageMeter {
     has_content: bool,
     choices_seen: ChoiceSet,
     choices_finished: ChoiceSet,
+    is_cut: bool,
     is_done: bool,
 }
 
@@ -41,6 +42,11 @@ impl UsageMeter {
         Self { hides_usage, ..Self::default() }
     }
 
+    /// Whether the caller did not request usage.
+    pub(crate) fn hides_usage(&self) -> bool {
+        self.hides_usage
+    }
+
     /// Measures one event.
     pub(crate) fn observe(&mut self, event: &EventSummary) -> EventKind {
         let chunk = match event {
@@ -60,7 +66,17 @@ impl UsageMeter {
                 return EventKind::Malformed;
             }
             EventSummary::Chunk(chunk) => chunk,
+            EventSummary::Last(chunk) => {
+                self.observe_chunk(chunk);
+                self.has_content = true;
+                self.is_done = true;
+                return EventKind::Done;
+            }
         };
+        self.observe_chunk(chunk)
+    }
+
+    fn observe_chunk(&mut self, chunk: &Chunk) -> EventKind {
         self.events += 1;
         self.text += chunk.text_size;
         self.unreported += chunk.text_size;
@@ -78,6 +94,7 @@ impl UsageMeter {
         }
         self.choices_seen.insert(chunk.choices);
         self.choices_finished.insert(chunk.finished_choices);
+        self.is_cut |= chunk.is_cut;
         if self.hides_usage && chunk.choices.is_empty() && chunk.usage.is_some() {
             EventKind::Hidden
         } else if chunk.has_content || !chunk.finished_choices.is_empty() {
@@ -96,6 +113,11 @@ impl UsageMeter {
     /// Whether there was content: from then on the stream is committed.
     pub(crate) fn has_content(&self) -> bool {
         self.has_content
+    }
+
+    /// Whether a choice has ended at its maximum length.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// Whether the stream is complete and may end here: every choice that began has ended.
@@ -138,6 +160,16 @@ mod tests {
     fn observe_all(meter: &mut UsageMeter, data: &[&str]) -> Vec<EventKind> {
         let event = |data: &&str| EventSummary::parse(format!("data: {data}\n\n").as_bytes());
         data.iter().map(|data| meter.observe(&event(data))).collect()
+    }
+
+    #[test]
+    fn stream_cut_at_its_maximum_length_is_recognized() {
+        for (reason, is_cut) in [("length", true), ("stop", false)] {
+            let mut meter = UsageMeter::new(true);
+            let end = STOP.replace("stop", reason);
+            observe_all(&mut meter, &[ROLE, TEXT, &end, "[DONE]"]);
+            assert_eq!(meter.is_cut(), is_cut, "{reason}");
+        }
     }
 
     #[test]

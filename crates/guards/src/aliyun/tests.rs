@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::{Dimension, Edit, Finding, GuardError, Level, Verdict};
+use crate::{Dimension, Edit, Finding, Level, Verdict};
 
 use super::{parse_guard_verdict, parse_text_verdict};
 
@@ -74,10 +74,8 @@ fn numbers_as_text_are_read() {
 
 #[track_caller]
 fn assert_no_verdict(body: &str, why: &str) {
-    assert_eq!(
-        parse_text_verdict(body.as_bytes(), Some(Level::High)),
-        Err(GuardError(why.to_owned()))
-    );
+    let error = parse_text_verdict(body.as_bytes(), Some(Level::High)).expect_err(body);
+    assert_eq!(error.reason, why);
     let block_levels = [(Dimension::Content, Level::High)];
     assert!(parse_guard_verdict(body.as_bytes(), "a", &block_levels, true).is_err(), "{body}");
 }
@@ -197,4 +195,19 @@ fn response_without_details_is_judged_by_summary() {
     );
     assert_eq!(judge(&json!({ "RiskLevel": "none" })), Ok(Verdict::Pass));
     assert_eq!(judge(&json!({ "Suggestion": "pass" })), Ok(Verdict::Pass));
+}
+
+#[test]
+fn refusal_of_too_many_calls_is_recognized() {
+    for (code, expected) in [
+        (json!(588), true),
+        (json!("Throttling.User"), true),
+        (json!("Throttling"), true),
+        (json!(500), false),
+        (json!("SignatureDoesNotMatch"), false),
+    ] {
+        let body = json!({ "Code": code, "Message": "m" }).to_string();
+        let error = parse_text_verdict(body.as_bytes(), None).expect_err("no verdict");
+        assert_eq!(error.is_rate_limited, expected, "{code}");
+    }
 }

@@ -27,7 +27,7 @@ pub fn parse_text_verdict(body: &[u8], block_at: Option<Level>) -> Result<Verdic
     let labels = parse_labels(&data["Result"]);
     let stated = parse_level(&data["RiskLevel"]);
     if stated.is_none() && !data["Result"].is_array() {
-        return Err(GuardError("the response has neither RiskLevel nor Result".to_owned()));
+        return Err(GuardError::new("the response has neither RiskLevel nor Result"));
     }
     let by_label = if labels.is_empty() { Level::None } else { Level::High };
     let risks = [
@@ -99,7 +99,7 @@ fn parse_guard_summary(
     ];
     let says_nothing = levels.iter().all(|(_, level)| level.is_none());
     if says_nothing && data["Suggestion"] != "pass" {
-        return Err(GuardError("the response has neither details nor levels".to_owned()));
+        return Err(GuardError::new("the response has neither details nor levels"));
     }
     let levels = levels.into_iter().filter_map(|(dimension, level)| Some((dimension, level?)));
     let reached =
@@ -127,11 +127,13 @@ fn parse_data(answer: &Value) -> Result<&Value, GuardError> {
             truncate(&code, MAX_MESSAGE_BYTES),
             truncate(message, MAX_MESSAGE_BYTES)
         );
-        return Err(GuardError(cause));
+        // 588 is "exceed quota"; errors of the API's gateway have names such as `Throttling.User`.
+        let is_rate_limited = code == "588" || code.starts_with("Throttling");
+        return Err(GuardError { is_rate_limited, ..GuardError::new(cause) });
     }
     match &answer["Data"] {
         data @ Value::Object(_) => Ok(data),
-        _ => Err(GuardError("the response has no Data".to_owned())),
+        _ => Err(GuardError::new("the response has no Data")),
     }
 }
 

@@ -9,7 +9,7 @@ mod channel;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -26,6 +26,8 @@ use channel::{Choice, TextChannel};
 pub struct StreamWindow {
     held: VecDeque<HeldEvent>,
     channels: Vec<TextChannel>,
+    /// Channels with held texts. A step visits these alone, since a stream may have many others.
+    active: BTreeSet<usize>,
     /// Number of each channel, by its name.
     numbers: BTreeMap<String, usize>,
     /// Choices, by the beginning of the names of their channels.
@@ -79,6 +81,24 @@ impl HeldEvent {
     }
 }
 
+/// Held text of a channel, and what was decided about it.
+struct HeldText {
+    channel: usize,
+    text: String,
+    /// Edits that restore placeholders.
+    edits: Vec<Edit>,
+    /// Number of bytes that need no following text.
+    safe: usize,
+}
+
+impl HeldText {
+    /// Position of a channel in texts, which are sorted by it.
+    fn position(texts: &[Self], channel: usize) -> usize {
+        let found = texts.binary_search_by_key(&channel, |text| text.channel);
+        found.expect("a channel with held texts is active")
+    }
+}
+
 /// Restores the placeholders of an answer for callers that may see the data.
 pub trait MaskRestorer {
     /// Returns the edits that restore the placeholders in a text, with at most `max_bytes` of data.
@@ -116,6 +136,7 @@ impl StreamWindow {
             let choice = self.choices.get_mut(own.choice()).expect("a channel has a choice");
             own.add_text(EditableText::new(field), channel, choice);
             self.unchecked_chars = self.unchecked_chars.max(own.unchecked_chars);
+            self.active.insert(channel);
             parts.push(channel);
         }
         self.end_idle_channels(&parts);
@@ -130,12 +151,16 @@ impl StreamWindow {
         let held_back = |channel: &TextChannel| channel.held_back_bytes;
         let is_too_long = parts.iter().any(|at| held_back(&self.channels[*at]) > MAX_HELD_BYTES);
         let is_too_long_together =
-            || self.channels.iter().map(held_back).sum::<usize>() > MAX_HELD_BYTES_OF_ALL;
+            || self.active_channels().map(held_back).sum::<usize>() > MAX_HELD_BYTES_OF_ALL;
         if is_too_long || (!parts.is_empty() && is_too_long_together()) {
             outcome = Err(Unreadable);
         }
         self.held.push_back(HeldEvent { bytes, parts, echoes: logprobs });
         outcome
+    }
+
+    fn active_channels(&self) -> impl Iterator<Item = &TextChannel> {
+        self.active.iter().map(|number| &self.channels[*number])
     }
 
     /// Returns the number of a channel, which may be new. `None` if there are too many.
@@ -199,8 +224,12 @@ impl StreamWindow {
     /// Clears the held-back lengths of channels with unchecked text; guards set them again in this
     /// check.
     pub fn begin_check(&mut self) {
-        let fresh = self.channels.iter_mut().filter(|channel| channel.unchecked_chars > 0);
-        fresh.for_each(|channel| channel.held_back_bytes = 0);
+        for number in &self.active {
+            let channel = &mut self.channels[*number];
+            if channel.unchecked_chars > 0 {
+                channel.held_back_bytes = 0;
+            }
+        }
         self.is_settled = false;
     }
 
@@ -211,33 +240,27 @@ impl StreamWindow {
             return Vec::new();
         }
         self.unchecked_chars = 0;
-        self.channels.iter_mut().for_each(|channel| channel.unchecked_chars = 0);
-        let texts: Vec<String> = self.channels.iter().map(TextChannel::held_text).collect();
         let mut left = MAX_RESTORED_BYTES.saturating_sub(self.restored_bytes);
-        let restore = |text: &String| {
-            let edits = masks.restore(text, left);
+        let decide = |number: &usize| {
+            let channel = &mut self.channels[*number];
+            channel.unchecked_chars = 0;
+            let text = channel.held_text();
+            let edits = masks.restore(&text, left);
             left = left.saturating_sub(edits.iter().map(|edit| edit.text.len()).sum());
-            edits
+            let back = channel.held_back_bytes.min(MAX_HELD_BYTES);
+            let back = if channel.is_ended { 0 } else { back.max(masks.undecided_bytes(&text)) };
+            let safe = text.floor_char_boundary(text.len().saturating_sub(back));
+            HeldText { channel: *number, text, edits, safe }
         };
-        let edits: Vec<Vec<Edit>> = texts.iter().map(restore).collect();
-        let safe: Vec<usize> = texts
-            .iter()
-            .zip(&self.channels)
-            .map(|(text, channel)| {
-                let back = channel.held_back_bytes.min(MAX_HELD_BYTES);
-                let back = if channel.is_ended { 0 } else { back.max(masks.undecided_bytes(text)) };
-                text.floor_char_boundary(text.len().saturating_sub(back))
-            })
-            .collect();
-        let count = self.releasable_count(&safe, &edits);
-        let shown = self.shown_bytes(count);
+        let texts: Vec<HeldText> = self.active.iter().map(decide).collect();
+        let count = self.releasable_count(&texts);
+        let shown = self.shown_bytes(&texts, count);
         self.waiting_bytes = 0;
-        for (number, text) in texts.iter().enumerate() {
-            let (channel, shown) = (&mut self.channels[number], shown[number]);
+        for (HeldText { channel, text, edits, .. }, shown) in texts.iter().zip(shown) {
+            let channel = &mut self.channels[*channel];
             channel.add_to_tail(&text[..shown]);
             self.waiting_bytes += text.len() - shown;
-            let within = edits[number].partition_point(|edit| edit.at.end <= shown);
-            let within = &edits[number][..within];
+            let within = &edits[..edits.partition_point(|edit| edit.at.end <= shown)];
             self.restored_bytes += within.iter().map(|edit| edit.text.len()).sum::<usize>();
             channel.edit(0, within);
         }
@@ -249,14 +272,23 @@ impl StreamWindow {
             let parts = event.parts.iter().map(take).collect();
             event.write(parts)
         };
-        self.held.drain(..count).map(&mut write).collect()
+        let released = self.held.drain(..count).map(&mut write).collect();
+        self.active.retain(|number| {
+            let channel = &mut self.channels[*number];
+            let is_held = !channel.parts.is_empty();
+            if !is_held {
+                channel.held_back_bytes = 0;
+            }
+            is_held
+        });
+        released
     }
 
-    /// Counts the bytes of each channel in the first events.
-    fn shown_bytes(&self, count: usize) -> Vec<usize> {
-        let mut shown = vec![(0, 0); self.channels.len()];
+    /// Counts the bytes of each text in the first events.
+    fn shown_bytes(&self, texts: &[HeldText], count: usize) -> Vec<usize> {
+        let mut shown = vec![(0, 0); texts.len()];
         for channel in self.held.iter().take(count).flat_map(|event| &event.parts) {
-            let (bytes, parts) = &mut shown[*channel];
+            let (bytes, parts) = &mut shown[HeldText::position(texts, *channel)];
             *bytes += self.channels[*channel].parts[*parts].text().len();
             *parts += 1;
         }
@@ -265,7 +297,7 @@ impl StreamWindow {
 
     /// Counts the events that may be released: those whose texts are all decided, without splitting
     /// a placeholder.
-    fn releasable_count(&self, safe: &[usize], edits: &[Vec<Edit>]) -> usize {
+    fn releasable_count(&self, texts: &[HeldText]) -> usize {
         /// Progress in one channel.
         #[derive(Clone, Default)]
         struct Progress {
@@ -275,17 +307,17 @@ impl StreamWindow {
             edits: usize,
             splits_edit: bool,
         }
-        let mut progress = vec![Progress::default(); self.channels.len()];
+        let mut progress = vec![Progress::default(); texts.len()];
         let (mut count, mut split_edits) = (0, 0);
         for (number, event) in self.held.iter().enumerate() {
             for channel in &event.parts {
-                let own = &mut progress[*channel];
+                let at = HeldText::position(texts, *channel);
+                let (own, HeldText { edits, safe, .. }) = (&mut progress[at], &texts[at]);
                 own.bytes += self.channels[*channel].parts[own.parts].text().len();
                 own.parts += 1;
-                if own.bytes > safe[*channel] {
+                if own.bytes > *safe {
                     return count;
                 }
-                let edits = &edits[*channel];
                 while edits.get(own.edits).is_some_and(|edit| edit.at.end <= own.bytes) {
                     own.edits += 1;
                 }
@@ -303,8 +335,8 @@ impl StreamWindow {
 
 impl GuardInput for StreamWindow {
     fn texts(&self) -> Vec<GuardText> {
-        let fresh =
-            self.channels.iter().enumerate().filter(|(_, channel)| channel.unchecked_chars > 0);
+        let channels = self.active.iter().map(|number| (*number, &self.channels[*number]));
+        let fresh = channels.filter(|(_, channel)| channel.unchecked_chars > 0);
         fresh.map(|(number, channel)| channel.guard_text(number)).collect()
     }
 

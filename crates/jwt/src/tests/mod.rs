@@ -22,7 +22,13 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// 2023-11-14, before the fixtures expire.
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-const ANY: Rules<'static> = Rules { issuer: None, audiences: &[], skew: Duration::ZERO };
+const ANY: Rules<'static> = Rules {
+    issuer: None,
+    audiences: &[],
+    token_type: None,
+    max_lifetime: None,
+    skew: Duration::ZERO,
+};
 
 fn fixture() -> Value {
     serde_json::from_str(include_str!("../../tests/fixtures/tokens.json")).unwrap()

@@ -232,3 +232,25 @@ proptest! {
         assert!(looks_like_jwt(&token));
     }
 }
+
+#[test]
+fn type_and_lifetime_are_required_by_their_rules() {
+    let typed = Rules { token_type: Some("at+jwt"), ..ANY };
+    for (header, expected) in [
+        (r#"{"alg":"HS256","typ":"at+jwt"}"#, Ok(())),
+        (r#"{"alg":"HS256","typ":"application/AT+JWT"}"#, Ok(())),
+        (r#"{"alg":"HS256","typ":"JWT"}"#, Err(Rejection::TokenType)),
+        (r#"{"alg":"HS256","typ":7}"#, Err(Rejection::TokenType)),
+        (r#"{"alg":"HS256"}"#, Err(Rejection::TokenType)),
+    ] {
+        let token = signed(header, r#"{"exp":9}"#, SECRET.as_bytes());
+        let verify = |rules| verify(&token, &secret(), rules, Timestamp::default()).map(drop);
+        assert_eq!((verify(&typed), verify(&ANY)), (expected, Ok(())), "{header}");
+    }
+    let short = Rules { max_lifetime: Some(Duration::from_secs(10)), ..ANY };
+    assert_claims(r#"{"exp":20}"#, &short, 10_000, Ok(()));
+    assert_claims(r#"{"exp":20.1}"#, &short, 10_000, Err(Rejection::Lifetime));
+    assert_claims(r#"{"exp":1e300}"#, &short, 10_000, Err(Rejection::Lifetime));
+    let skewed = Rules { skew: Duration::from_secs(1), ..short };
+    assert_claims(r#"{"exp":20.9}"#, &skewed, 10_000, Ok(()));
+}

@@ -1,5 +1,7 @@
 //! Stored form of a book: rows of accounts, and registers.
 
+use rollout::{Check, Plan, Report, RolloutOperation, RolloutReply};
+
 use super::{HOUR, at, balance, hold, reserve, rule};
 use crate::{BalanceChange, Book, LedgerReply, Operation, Register, Window};
 
@@ -49,6 +51,44 @@ fn register_is_replaced_only_by_a_writer_with_its_number() {
     assert!(book.take_changes().is_empty(), "reading changes nothing");
     let nothing = book.apply(at(0), &Operation::ReadRegister { register: "other".to_owned() });
     assert_eq!(nothing, LedgerReply::Register(Register::default()));
+}
+
+#[test]
+fn rollout_is_a_row_that_stays() {
+    let plan = Plan {
+        target: "b/c".to_owned(),
+        steps: vec![1, 100],
+        hold_ms: 1,
+        hold_requests: 1,
+        unit: "request".to_owned(),
+        draws_requests: true,
+        alpha_millionths: 50_000,
+        checks: vec![Check {
+            name: "errors".to_owned(),
+            quantile: None,
+            max_ratio_thousandths: 2_000,
+        }],
+        promotes_undecided: false,
+        max_ms: HOUR,
+    };
+    let read = Operation::Rollout(Box::new(RolloutOperation::Read { plan: plan.clone() }));
+    let mut book = Book::default();
+    book.apply(at(0), &read);
+    assert!(read.is_read_only() && book.is_empty(), "reading starts nothing");
+    let report = RolloutOperation::Report { plan, report: Report::default() };
+    let report = Operation::Rollout(Box::new(report));
+    assert!(!report.is_read_only());
+    let reply = book.apply(at(0), &report);
+    assert!(matches!(reply, LedgerReply::Rollout(RolloutReply::InForce(_))), "{reply:?}");
+    reserve(&mut book, 0, 1, 5_000, vec![hold("a", rule(10, Window::Sliding(1_000)), 4)]);
+    book.sweep(at(1_000 * HOUR));
+    assert_eq!((book.next_sweep(), book.ends_at()), (None, None));
+    let rows = book.take_changes();
+    let stored = rows.iter().filter_map(|(name, row)| Some((name.clone(), row.as_deref()?)));
+    let mut restored = Book::from_rows(stored).expect("stored bytes are valid");
+    let state = |book: &mut Book| book.apply(at(0), &read);
+    assert_eq!(state(&mut restored), state(&mut book));
+    assert_eq!(restored.to_bytes(), book.to_bytes());
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub struct Request {
     pub stream: bool,
     /// Whether the caller asks for the usage of a stream.
     pub wants_usage: bool,
+    /// Whether the caller asks the model to think before it answers.
+    pub asks_for_thinking: bool,
     /// `user`, if it is a string.
     pub user: Option<String>,
     /// Range of the prompt.
@@ -131,6 +133,7 @@ impl Request {
             model,
             stream: stream && endpoint != Endpoint::Embeddings,
             wants_usage,
+            asks_for_thinking: fields.asks_for_thinking,
             user: fields.user.and_then(parse_string).map(Cow::into_owned),
             content: range(content),
             extra_prompt: fields.extra_prompt(endpoint).map(range).collect(),
@@ -418,6 +421,7 @@ mod tests {
         assert_eq!(output(r#","max_tokens":-1,"n":"x""#), (None, 1));
         assert_eq!(output(r#","max_tokens":0,"max_completion_tokens":0.0"#), (None, 1));
         assert_eq!(output(r#","max_tokens":1,"n_predict":100000"#), (Some(100_000), 1));
+        assert_eq!(output(r#","max_tokens":1,"thinking_budget":9000"#), (Some(9_000), 1));
         assert_eq!(output(r#","num_predict":5,"max_new_tokens":7,"n_cmpl":4,"n":2"#), (Some(7), 4));
         assert_eq!(output(r#","max_output_tokens":"9""#), (Some(9), 1));
         assert_eq!(output(r#","max_tokens":7.5,"n":"100""#), (Some(8), 100));
@@ -428,6 +432,26 @@ mod tests {
         #[test]
         fn body_of_any_bytes_does_not_panic(body in any::<Vec<u8>>()) {
             drop(Request::parse(ChatCompletions, &body));
+        }
+    }
+
+    #[test]
+    fn request_that_asks_for_thinking_is_recognized() {
+        for (member, expected) in [
+            (r#""reasoning_effort":"high""#, true),
+            (r#""reasoning_effort":"none""#, false),
+            (r#""reasoning_effort":null"#, false),
+            (r#""reasoning":{"effort":"low"}"#, true),
+            (r#""reasoning":null"#, false),
+            (r#""thinking":{"type":"enabled","budget_tokens":9}"#, true),
+            (r#""thinking":{"type":"disabled"}"#, false),
+            (r#""enable_thinking":true"#, true),
+            (r#""enable_thinking":false"#, false),
+            (r#""temperature":1"#, false),
+        ] {
+            let body = format!(r#"{{"model":"m","messages":[],{member}}}"#);
+            let request = Request::parse(ChatCompletions, body.as_bytes());
+            assert_eq!(request.expect(member).asks_for_thinking, expected, "{member}");
         }
     }
 }

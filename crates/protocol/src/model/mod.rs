@@ -37,6 +37,18 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// All protocols.
+    pub const ALL: [Self; 3] = [Self::Chat, Self::Responses, Self::Messages];
+
+    /// Name of the protocol in the configuration.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
+        }
+    }
+
     /// Name of the protocol in messages for people.
     pub fn name(self) -> &'static str {
         match self {

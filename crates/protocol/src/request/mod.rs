@@ -15,6 +15,7 @@ mod object;
 mod openai_tools;
 mod report;
 mod responses;
+mod rewrite;
 mod rules;
 mod seal_splice;
 mod shared_fields;
@@ -24,6 +25,7 @@ mod writing;
 
 pub use invalid::{InvalidRequest, Problem};
 pub use report::Untranslatable;
+pub use rewrite::{BodyChanges, rewrite};
 pub use rules::{FEATURE_RULES, Feature, FeatureRule, Loss, MEMBER_RULES, MemberRule, Scope};
 pub use seal_splice::splice_seals;
 pub use target::{

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use json::{Members, from_text};
+use json::{Members, from_text, is_same_name};
 use serde_json::value::RawValue;
 
 use super::invalid::{InvalidRequest, Problem};
@@ -15,6 +15,39 @@ pub(super) const MAX_NESTING: usize = 100;
 /// Maximum number of elements in the lists of a body that become parts. It bounds the memory, since a
 /// part of 30 bytes takes 300 in the model.
 pub(super) const MAX_PARTS: usize = 100_000;
+/// Members of a body by which the gateway selects, bounds, and owns an answer, or that hold its texts.
+const STEERING_NAMES: [&str; 17] = [
+    "model",
+    "stream",
+    "max_tokens",
+    "max_output_tokens",
+    "max_completion_tokens",
+    "previous_response_id",
+    "conversation",
+    "store",
+    "background",
+    "messages",
+    "system",
+    "input",
+    "instructions",
+    "tools",
+    "prompt",
+    "thinking",
+    "reasoning",
+];
+/// Members by which servers bound an answer's length or choose its number of choices, of every API.
+/// A server may read those of others too, where they would evade a limit.
+const ANSWER_BOUNDS: [&str; 9] = [
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_new_tokens",
+    "n_predict",
+    "num_predict",
+    "n",
+    "n_cmpl",
+    "best_of",
+];
 /// Length from which repeated names are found in a sorted set.
 const MIN_SORTED_MEMBERS: usize = 12;
 
@@ -60,7 +93,29 @@ impl<'a> Object<'a> {
     /// Reads the body itself.
     pub(super) fn from_body(text: &'a str) -> Result<Self, InvalidRequest> {
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| not_json(&error))?;
-        Self::read(raw, Place::ROOT)
+        let body = Self::read(raw, Place::ROOT)?;
+        // Case-insensitive readers (Go's, for example) take such a name for one that steers the gateway.
+        for (name, _) in &body.members {
+            let is_variant = |known: &&&str| name != **known && is_same_name(name, known);
+            if let Some(known) = STEERING_NAMES.iter().find(is_variant) {
+                let problem = Problem::Expected("spelled exactly like this, in lower case");
+                return Err(InvalidRequest::new((*known).to_owned(), problem));
+            }
+        }
+        Ok(body)
+    }
+
+    /// Refuses what bounds an answer in another API. `maximum`: the member that does in this one.
+    pub(super) fn check_bounds(&self, maximum: &str) -> Result<(), InvalidRequest> {
+        for (name, value) in &self.members {
+            let is_foreign =
+                name != maximum && ANSWER_BOUNDS.iter().any(|bound| is_same_name(name, bound));
+            if is_foreign && value.is_some_and(|raw| raw.get() != "null") {
+                let problem = Problem::Expected("left out: this API has no such field");
+                return Err(InvalidRequest::new(name.to_string(), problem));
+            }
+        }
+        Ok(())
     }
 
     /// Reads an object; a repeated member is an error.

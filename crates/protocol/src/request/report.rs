@@ -54,15 +54,41 @@ pub(super) struct Report<'o> {
     source: Protocol,
     target: Protocol,
     shed: Vec<String>,
+    is_lossy: bool,
+    /// Values of a view that the body's protocol has no place for: JSON values with commas between them.
+    unread: String,
 }
 
 impl<'o> Report<'o> {
     pub(super) fn new(options: &'o Options<'o>, source: Protocol, target: Protocol) -> Self {
-        Self { options, source, target, shed: Vec::new() }
+        Self { options, source, target, shed: Vec::new(), is_lossy: false, unread: String::new() }
     }
 
-    pub(super) fn into_shed(self) -> Vec<String> {
-        self.shed
+    /// Returns the shed paths, and whether a permitted loss changes the meaning.
+    pub(super) fn into_losses(self) -> (Vec<String>, bool) {
+        (self.shed, self.is_lossy)
+    }
+
+    /// Whether the body is only read by the gateway.
+    pub(super) fn is_view(&self) -> bool {
+        self.options.is_view
+    }
+
+    /// Keeps a value with text, if the body is only read: the gateway must see every text.
+    pub(super) fn keep_unread(&mut self, raw: &str) {
+        if self.is_view() && raw.contains('"') {
+            self.is_lossy = true;
+            if !self.unread.is_empty() {
+                self.unread.push(',');
+            }
+            self.unread.push_str(raw);
+        }
+    }
+
+    /// Returns the kept values as a JSON array. `None` if there are none.
+    pub(super) fn take_unread(&mut self) -> Option<String> {
+        let unread = std::mem::take(&mut self.unread);
+        (!unread.is_empty()).then(|| format!("[{unread}]"))
     }
 
     /// Reports that the member `name` of `place` is left out.
@@ -105,7 +131,8 @@ impl<'o> Report<'o> {
         reason: &'static str,
         remedy: &'static str,
     ) -> Written {
-        if self.is_lossy(&lossy_path) {
+        if self.options.is_view || self.permits(&lossy_path) {
+            self.is_lossy = true;
             self.shed_path(lossy_path);
             return Ok(());
         }
@@ -113,7 +140,7 @@ impl<'o> Report<'o> {
     }
 
     /// Whether a route permits the loss of a path or of an object around it.
-    fn is_lossy(&self, path: &str) -> bool {
+    fn permits(&self, path: &str) -> bool {
         self.options.lossy.iter().any(|lossy| {
             path.strip_prefix(lossy.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -154,6 +181,10 @@ impl<'o> Report<'o> {
     /// Decides on a leftover that is not carried.
     pub(super) fn lose_leftover(&mut self, leftover: &Leftover<'_>) -> Written {
         let Leftover { place, name, raw, rule } = leftover;
+        if self.is_view() {
+            self.keep_unread(raw);
+            return Ok(());
+        }
         let Some(rule) = rule else {
             if self.options.unknown == UnknownPolicy::Shed {
                 self.shed(*place, name);

@@ -34,6 +34,8 @@ pub struct Target<'a> {
     pub accepts_cache_breakpoints: bool,
     /// Whether tools with free text are accepted (Chat and Responses).
     pub accepts_custom_tools: bool,
+    /// Whether a stream is asked for its usage although the caller's protocol has no such option (Chat).
+    pub asks_for_usage: bool,
     /// Maximum number of stop sequences; `None` for no limit.
     pub max_stop_sequences: Option<usize>,
 }
@@ -57,6 +59,7 @@ impl Target<'_> {
             accepts_system_turns: false,
             accepts_cache_breakpoints: protocol == Protocol::Messages,
             accepts_custom_tools: protocol != Protocol::Messages,
+            asks_for_usage: true,
             max_stop_sequences: (protocol == Protocol::Chat).then_some(4),
         }
     }
@@ -125,6 +128,9 @@ pub struct Options<'a> {
     pub unknown: UnknownPolicy,
     /// Policy for sampling parameters that the target lacks.
     pub sampling: SamplingPolicy,
+    /// Whether every loss is permitted, since the body is only read by the gateway and never sent. It
+    /// holds every text of the caller's body as it is; what Chat lacks stands in a member of its own.
+    pub is_view: bool,
 }
 
 /// Policy for members that are not known.
@@ -154,6 +160,8 @@ pub struct WrittenRequest {
     pub body: Vec<u8>,
     /// Paths without positions of members that were left out. Each appears once; at most 64.
     pub shed: Vec<String>,
+    /// Whether a member was left out or changed although that changes the meaning.
+    pub is_lossy: bool,
     /// Tools under another name or in another form.
     pub tool_names: Vec<ToolName>,
 }

@@ -42,10 +42,11 @@ pub(super) fn plan_tools<'w, 'a>(
     };
     for tool in &request.tools {
         let (name, namespace, is_custom) = match &tool.kind {
-            ToolKind::Hosted { protocol, name, .. } => {
+            ToolKind::Hosted { protocol, name, raw } => {
                 if *protocol == target.protocol {
                     plan.kept.push(tool);
                 } else {
+                    report.keep_unread(raw);
                     report.shed(tool.place, name);
                 }
                 continue;

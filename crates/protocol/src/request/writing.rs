@@ -50,8 +50,8 @@ impl<'w, 'a> Writing<'w, 'a> {
     }
 
     pub(super) fn finish(self) -> WrittenRequest {
-        let shed = self.report.into_shed();
-        WrittenRequest { body: self.json.finish(), shed, tool_names: self.tools.names }
+        let (shed, is_lossy) = self.report.into_losses();
+        WrittenRequest { body: self.json.finish(), shed, is_lossy, tool_names: self.tools.names }
     }
 
     /// Whether caller and target speak the same protocol.

@@ -46,8 +46,10 @@ pub struct EventsExpect {
     pub contains_done: Option<bool>,
     /// Whether the response contains usage.
     pub usage_visible: Option<bool>,
-    /// Last `finish_reason`; `""` for none.
+    /// Last `finish_reason`, `stop_reason` of Messages, or `status` of Responses; `""` for none.
     pub finish_reason: Option<String>,
+    /// `type` of the events of Messages or Responses, equal neighbors once, separated by spaces.
+    pub types: Option<String>,
 }
 
 /// Response as it was observed.
@@ -136,6 +138,7 @@ impl EventsExpect {
             &observed.usage.is_some(),
             found,
         );
+        check_equal("events.types", self.types.as_ref(), &observed.types.join(" "), found);
         let reason = observed.finish_reasons.last().cloned().unwrap_or_default();
         check_equal("events.finish_reason", self.finish_reason.as_ref(), &reason, found);
         if let Some(code) = &self.error_code {

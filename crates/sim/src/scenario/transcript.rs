@@ -17,6 +17,8 @@ pub struct Transcript {
     pub error_code: Option<String>,
     /// Usage in the response; `None` if the caller saw none.
     pub usage: Option<Value>,
+    /// `type` of every event of Messages or Responses, in order, equal neighbors once.
+    pub types: Vec<String>,
     /// Bytes after the last whole event.
     pub remainder: String,
 }
@@ -35,6 +37,7 @@ impl Transcript {
         for data in &events {
             if let Ok(value) = serde_json::from_str::<Value>(data) {
                 transcript.add_value(&value);
+                transcript.add_type(&value);
             }
         }
         Self { events, remainder, ..transcript }
@@ -47,11 +50,21 @@ impl Transcript {
 
     fn add_value(&mut self, value: &Value) {
         if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
-            self.error_code = Some(error["code"].as_str().unwrap_or_default().to_owned());
+            // Messages has types only.
+            let code = error["code"].as_str().or(
+                if value["type"] == "error" && error.get("code").is_none() {
+                    error["type"].as_str()
+                } else {
+                    None
+                },
+            );
+            self.error_code = Some(code.unwrap_or_default().to_owned());
         }
         if let Some(usage) = value.get("usage").filter(|usage| !usage.is_null()) {
             self.usage = Some(usage.clone());
         }
+        self.add_message(value);
+        self.add_response(value);
         for choice in value["choices"].as_array().into_iter().flatten() {
             let text =
                 [&choice["delta"]["content"], &choice["message"]["content"], &choice["text"]];
@@ -59,6 +72,50 @@ impl Transcript {
             if let Some(reason) = choice["finish_reason"].as_str() {
                 self.finish_reasons.push(reason.to_owned());
             }
+        }
+    }
+}
+
+impl Transcript {
+    /// Adds an answer or an event of Messages.
+    fn add_message(&mut self, value: &Value) {
+        if let Some(usage) = value["message"].get("usage") {
+            self.usage = Some(usage.clone());
+        }
+        if value["type"] == "content_block_delta" {
+            self.text.push_str(value["delta"]["text"].as_str().unwrap_or_default());
+        }
+        for block in value["content"].as_array().into_iter().flatten() {
+            self.text.push_str(block["text"].as_str().unwrap_or_default());
+        }
+        let reasons = [&value["stop_reason"], &value["delta"]["stop_reason"]];
+        self.finish_reasons.extend(reasons.iter().filter_map(|it| it.as_str()).map(str::to_owned));
+    }
+
+    /// Adds an answer or an event of Responses. Text counts as it is streamed, not as it is repeated.
+    fn add_response(&mut self, value: &Value) {
+        if value["type"] == "response.output_text.delta" {
+            self.text.push_str(value["delta"].as_str().unwrap_or_default());
+        }
+        let items = value["output"].as_array().into_iter().flatten();
+        for item in items.filter(|item| item["type"] == "message") {
+            for part in item["content"].as_array().into_iter().flatten() {
+                self.text.push_str(part["text"].as_str().unwrap_or_default());
+            }
+        }
+        if let Some(usage) = value["response"].get("usage").filter(|usage| !usage.is_null()) {
+            self.usage = Some(usage.clone());
+        }
+        let status = [&value["status"], &value["response"]["status"]];
+        self.finish_reasons.extend(status.iter().filter_map(|it| it.as_str()).map(str::to_owned));
+    }
+
+    /// Adds the type of an event.
+    fn add_type(&mut self, value: &Value) {
+        if let Some(name) = value["type"].as_str()
+            && self.types.last().is_none_or(|last| last != name)
+        {
+            self.types.push(name.to_owned());
         }
     }
 }

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use super::script::ScriptCall;
+
 /// `created` of every simulated answer.
 const CREATED: u64 = 1_760_000_000;
 
@@ -19,6 +21,12 @@ pub enum EndpointKind {
     Text,
     /// `/embeddings`
     Embeddings,
+    /// `/messages`
+    Messages,
+    /// `/responses`
+    Responses,
+    /// `/messages/count_tokens` and `/responses/input_tokens`
+    TokenCount,
 }
 
 /// Request as a provider reads it.
@@ -48,16 +56,27 @@ impl ProviderRequest {
             _ if path.ends_with("/chat/completions") => EndpointKind::Chat,
             _ if path.ends_with("/completions") => EndpointKind::Text,
             _ if path.ends_with("/embeddings") => EndpointKind::Embeddings,
+            _ if path.ends_with("/messages") => EndpointKind::Messages,
+            _ if path.ends_with("/responses") => EndpointKind::Responses,
+            _ if path.ends_with("/count_tokens") || path.ends_with("/input_tokens") => {
+                EndpointKind::TokenCount
+            }
             _ => EndpointKind::Chat,
         };
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let last = |list: &Value| {
+            let last = list.as_array().and_then(|all| all.last());
+            last.map_or_else(String::new, |message| words(&message["content"]))
+        };
         let prompt_text = match kind {
-            EndpointKind::Chat => words(
-                &body["messages"]
-                    [body["messages"].as_array().map_or(0, |all| all.len().saturating_sub(1))]["content"],
-            ),
+            EndpointKind::Chat | EndpointKind::Messages => last(&body["messages"]),
             EndpointKind::Text => words(&body["prompt"]),
             EndpointKind::Embeddings => words(&body["input"]),
+            EndpointKind::Responses => match &body["input"] {
+                Value::String(text) => text.clone(),
+                items => last(items),
+            },
+            EndpointKind::TokenCount => String::new(),
         };
         let inputs = body["input"].as_array().filter(|all| all.iter().all(|one| !one.is_number()));
         Self {
@@ -92,6 +111,7 @@ pub(super) struct ProviderAnswer {
     pub(super) model: String,
     pub(super) text: String,
     pub(super) reasoning: Option<String>,
+    pub(super) call: Option<ScriptCall>,
     pub(super) usage: Option<ProviderUsage>,
     pub(super) vector: Vec<f32>,
     pub(super) inputs: usize,
@@ -99,7 +119,7 @@ pub(super) struct ProviderAnswer {
 }
 
 /// Usage of an answer, in tokens.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ProviderUsage {
     pub(super) prompt: u64,
     pub(super) completion: u64,
@@ -128,6 +148,8 @@ pub(super) struct ChunkOptions {
 /// Data of one event, and whether it is the first with content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EventData {
+    /// Name of the event; Chat has none.
+    pub(super) name: Option<String>,
     pub(super) data: String,
     pub(super) first_content: bool,
 }
@@ -142,9 +164,7 @@ impl ProviderAnswer {
             (EndpointKind::Chat, true) => {
                 ("chatcmpl-Ck7Standin0000000000000000001", "chat.completion.chunk")
             }
-            (EndpointKind::Text | EndpointKind::Embeddings, _) => {
-                ("cmpl-Ck7Standin0000000000000000001", "text_completion")
-            }
+            (_, _) => ("cmpl-Ck7Standin0000000000000000001", "text_completion"),
         };
         format!(
             r#"{{"id":"{id}","object":"{object}","created":{CREATED},"model":{model},"system_fingerprint":"fp_standin""#
@@ -153,17 +173,33 @@ impl ProviderAnswer {
 
     /// Formats the answer as one JSON document.
     pub(super) fn whole(&self) -> String {
+        match self.kind {
+            EndpointKind::Messages => return self.whole_message(),
+            EndpointKind::Responses => return self.whole_response(),
+            EndpointKind::TokenCount => {
+                let prompt = self.usage.unwrap_or_default().prompt;
+                return format!(r#"{{"input_tokens":{prompt}}}"#);
+            }
+            EndpointKind::Chat | EndpointKind::Text | EndpointKind::Embeddings => {}
+        }
         let head = self.head(false);
         let text = quoted(&self.text);
         let usage =
             self.usage.map_or_else(String::new, |usage| format!(r#","usage":{}"#, usage.json()));
         match self.kind {
-            EndpointKind::Chat => {
+            EndpointKind::Chat
+            | EndpointKind::Messages
+            | EndpointKind::Responses
+            | EndpointKind::TokenCount => {
                 let reasoning = self.reasoning.as_ref().map_or_else(String::new, |reasoning| {
                     format!(r#","reasoning_content":{}"#, quoted(reasoning))
                 });
+                let calls = self
+                    .calls()
+                    .map_or_else(String::new, |calls| format!(r#","tool_calls":{calls}"#));
+                let finish = self.finish_reason();
                 format!(
-                    r#"{head},"choices":[{{"index":0,"message":{{"role":"assistant","content":{text}{reasoning},"refusal":null,"annotations":[]}},"logprobs":null,"finish_reason":"stop"}}]{usage}}}"#
+                    r#"{head},"choices":[{{"index":0,"message":{{"role":"assistant","content":{text}{reasoning},"refusal":null,"annotations":[]{calls}}},"logprobs":null,"finish_reason":{finish}}}]{usage}}}"#
                 )
             }
             EndpointKind::Text => format!(
@@ -196,23 +232,42 @@ impl ProviderAnswer {
         }
     }
 
+    /// Formats the call of a tool in Chat.
+    fn calls(&self) -> Option<String> {
+        let call = self.call.as_ref()?;
+        let (name, arguments) = (quoted(&call.name), quoted(&call.arguments.to_string()));
+        Some(format!(
+            r#"[{{"index":0,"id":"call_standin","type":"function","function":{{"name":{name},"arguments":{arguments}}}}}]"#
+        ))
+    }
+
+    fn finish_reason(&self) -> &'static str {
+        if self.call.is_some() { r#""tool_calls""# } else { r#""stop""# }
+    }
+
     /// Formats the answer as events: a role (in chats), one event per word, a finish, the usage if it was
     /// requested, and `[DONE]`.
     pub(super) fn stream(&self, chunks: ChunkOptions) -> Vec<EventData> {
+        match self.kind {
+            EndpointKind::Messages => return self.message_stream(chunks.finish, chunks.done),
+            EndpointKind::Responses => return self.response_stream(chunks.finish),
+            _ => {}
+        }
         let head = self.head(true);
         let pending = if chunks.include_usage { r#","usage":null"# } else { "" };
         let choice = |content: &str, finish: &str| match self.kind {
             EndpointKind::Chat => format!(
                 r#"{head},"choices":[{{"index":0,"delta":{content},"logprobs":null,"finish_reason":{finish}}}]{pending}}}"#
             ),
-            EndpointKind::Text | EndpointKind::Embeddings => format!(
+            _ => format!(
                 r#"{head},"choices":[{{"text":{content},"index":0,"logprobs":null,"finish_reason":{finish}}}]{pending}}}"#
             ),
         };
         let is_chat = self.kind == EndpointKind::Chat;
         let mut data = Vec::new();
-        let mut add =
-            |text: String, first_content| data.push(EventData { data: text, first_content });
+        let mut add = |text: String, first_content| {
+            data.push(EventData { name: None, data: text, first_content });
+        };
         if is_chat {
             add(choice(r#"{"role":"assistant","content":"","refusal":null}"#, "null"), false);
         }
@@ -226,8 +281,11 @@ impl ProviderAnswer {
         for (index, delta) in reasoning.chain(content).enumerate() {
             add(choice(&delta, "null"), index == 0);
         }
+        if let Some(calls) = self.calls() {
+            add(choice(&format!(r#"{{"tool_calls":{calls}}}"#), "null"), self.text.is_empty());
+        }
         if chunks.finish {
-            add(choice(if is_chat { "{}" } else { r#""""# }, r#""stop""#), false);
+            add(choice(if is_chat { "{}" } else { r#""""# }, self.finish_reason()), false);
         }
         if let Some(usage) = self.usage.filter(|_| chunks.include_usage) {
             add(format!(r#"{head},"choices":[],"usage":{}}}"#, usage.json()), false);
@@ -253,7 +311,7 @@ pub(super) fn error(status: u16, message: &str) -> String {
 }
 
 /// Splits a text into words, each with the spaces before it. Their concatenation is the text.
-fn split_words(text: &str) -> Vec<&str> {
+pub(super) fn split_words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut start = 0;
     for (at, _) in text.match_indices(' ') {
@@ -286,6 +344,7 @@ mod tests {
             model: "m\"1".to_owned(),
             text: "Hello  there, 世界".to_owned(),
             reasoning: None,
+            call: None,
             usage: Some(ProviderUsage { prompt: 9, completion: 2, cached: 1, reasoning: 0 }),
             vector: vec![0.5, -1.0],
             inputs: 2,

@@ -144,8 +144,8 @@ impl EndpointKind {
     /// Whether responses of this endpoint can be streams.
     pub fn streams(self) -> bool {
         match self {
-            Self::Chat | Self::Text => true,
-            Self::Embeddings => false,
+            Self::Chat | Self::Text | Self::Messages | Self::Responses => true,
+            Self::Embeddings | Self::TokenCount => false,
         }
     }
 }

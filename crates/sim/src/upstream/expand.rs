@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::answer::{
-    self, ChunkOptions, EventData, ProviderAnswer, ProviderRequest, ProviderUsage,
+    self, ChunkOptions, EndpointKind, EventData, ProviderAnswer, ProviderRequest, ProviderUsage,
 };
+use super::protocol_answer::{messages_error, responses_error_event};
 use super::response_plan::{BodyStep, PlannedResponse, ResponsePlan};
 use super::script::{Script, ScriptEvent};
 
@@ -41,7 +42,7 @@ impl Script {
                 .map_err(|_| format!("invalid script: {status} is not an HTTP status"))?,
             headers: self.head(content.content_type.as_deref())?,
             length,
-            steps: self.steps(content.items),
+            steps: self.steps(content.items, request.kind),
         };
         let cut = BodyStep::Cut { reset: self.reset };
         if let Some(at) = self.cut_at {
@@ -105,6 +106,7 @@ impl Script {
         }
         if let Some(events) = &self.events {
             let datum = |(index, data): (usize, &str)| EventData {
+                name: None,
                 data: data.to_owned(),
                 first_content: index == 0,
             };
@@ -113,7 +115,11 @@ impl Script {
         match status {
             400.. => whole(
                 "application/json",
-                answer::error(status, &format!("The stand-in was told to fail with {status}.")),
+                error(
+                    request.kind,
+                    status,
+                    &format!("The stand-in was told to fail with {status}."),
+                ),
             ),
             300..400 => BodyContent { content_type: None, chunked: false, items: Vec::new() },
             _ => {
@@ -147,6 +153,7 @@ impl Script {
             model: self.model.clone().unwrap_or_else(|| request.model.clone()),
             text,
             reasoning: self.reasoning.clone(),
+            call: self.call.clone(),
             usage: self.usage.unwrap_or(true).then_some(usage),
             vector: self.embedding.clone().unwrap_or_else(|| vec![0.25, -0.5, 0.75]),
             inputs: request.inputs,
@@ -156,7 +163,7 @@ impl Script {
 
     fn stream(&self, data: impl Iterator<Item = EventData>) -> BodyContent {
         let items = data.map(|datum| BodyItem {
-            bytes: self.event(&datum.data),
+            bytes: self.event(&datum),
             first_content: datum.first_content,
         });
         BodyContent {
@@ -166,15 +173,17 @@ impl Script {
         }
     }
 
-    fn event(&self, data: &str) -> Bytes {
+    fn event(&self, event: &EventData) -> Bytes {
         let end = self.line_ending.text();
+        let name =
+            event.name.as_ref().map_or_else(String::new, |name| format!("event: {name}{end}"));
         let comment = if self.comments { format!(": keep-alive{end}{end}") } else { String::new() };
         let lines: Vec<String> =
-            data.split('\n').map(|line| format!("data: {line}{end}")).collect();
-        format!("{comment}{}{end}", lines.concat()).into()
+            event.data.split('\n').map(|line| format!("data: {line}{end}")).collect();
+        format!("{comment}{name}{}{end}", lines.concat()).into()
     }
 
-    fn steps(&self, items: Vec<BodyItem>) -> Vec<BodyStep> {
+    fn steps(&self, items: Vec<BodyItem>, kind: EndpointKind) -> Vec<BodyStep> {
         let cut_after = self.cut_after.or(self.role_then_cut.then_some(1));
         let error_after = self.error_after.or(self.error_first.then_some(0));
         let mut steps = Vec::with_capacity(items.len() * 2 + 1);
@@ -193,13 +202,11 @@ impl Script {
                 break;
             }
             if error_after == Some(index) {
-                steps.push(BodyStep::Send(
-                    self.event(&answer::error(500, "The stand-in was told to fail in the middle.")),
-                ));
+                steps.push(BodyStep::Send(self.event(&error_event(kind))));
                 break;
             }
             if self.malformed_after == Some(index) {
-                steps.push(BodyStep::Send(self.event(r#"{"choices":[{"del"#)));
+                steps.push(BodyStep::Send(self.event(&unnamed(r#"{"choices":[{"del"#))));
             }
             let Some(item) = items.next() else { break };
             let pause = self.gap.filter(|_| index > 0).unwrap_or_default()
@@ -211,6 +218,31 @@ impl Script {
         }
         steps.push(BodyStep::End);
         steps
+    }
+}
+
+fn unnamed(data: impl Into<String>) -> EventData {
+    EventData { name: None, data: data.into(), first_content: false }
+}
+
+/// Formats an error body in the form of an endpoint.
+fn error(kind: EndpointKind, status: u16, message: &str) -> String {
+    match kind {
+        EndpointKind::Messages => messages_error(status, message),
+        _ => answer::error(status, message),
+    }
+}
+
+/// Formats the error event of a stream in the form of an endpoint.
+fn error_event(kind: EndpointKind) -> EventData {
+    let message = "The stand-in was told to fail in the middle.";
+    match kind {
+        EndpointKind::Messages => {
+            let name = Some("error".to_owned());
+            EventData { name, data: messages_error(529, message), first_content: false }
+        }
+        EndpointKind::Responses => responses_error_event(message),
+        _ => unnamed(answer::error(500, message)),
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Script {
     pub answer_times: Option<usize>,
     /// Reasoning before the text, in `reasoning_content` as DeepSeek sends it.
     pub reasoning: Option<String>,
+    /// Call of a tool after the text.
+    pub call: Option<ScriptCall>,
     /// Model in the answer; the requested model by default.
     pub model: Option<String>,
     /// Reported prompt tokens; one per word by default.
@@ -64,9 +66,10 @@ pub struct Script {
     pub stream: Option<bool>,
     /// `false` omits the usage, `true` sends it in streams that did not request it.
     pub usage: Option<bool>,
-    /// `false` omits `[DONE]`.
+    /// `false` omits `[DONE]`, or `message_stop` of Messages.
     pub done: Option<bool>,
-    /// `false` omits the chunk with `finish_reason`.
+    /// `false` omits the chunk with `finish_reason`, `message_delta` of Messages, or the terminal event of
+    /// Responses.
     pub finish: Option<bool>,
 
     /// Line ending of a stream.
@@ -102,6 +105,16 @@ pub struct Script {
     pub error_first: bool,
     /// Same as `cut_after = 1`: a chat stream then consists of the role only.
     pub role_then_cut: bool,
+}
+
+/// Call of a tool.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptCall {
+    /// Name of the tool.
+    pub name: String,
+    /// Arguments.
+    pub arguments: Value,
 }
 
 /// One entry of `events`.

@@ -52,6 +52,7 @@ struct Inner {
     storage: RefCell<Storage>,
     deployed: RefCell<String>,
     warnings: RefCell<Vec<String>>,
+    events: RefCell<Vec<String>>,
 }
 
 impl World {
@@ -65,12 +66,18 @@ impl World {
             storage: RefCell::default(),
             deployed: RefCell::default(),
             warnings: RefCell::default(),
+            events: RefCell::default(),
         }))
     }
 
     /// Deploys a configuration in JSON. Every secret exists; its value is its name.
     pub fn deploy(&self, document: &str) {
         document.clone_into(&mut self.0.deployed.borrow_mut());
+    }
+
+    /// Takes the events since the last call.
+    pub fn take_events(&self) -> Vec<String> {
+        self.0.events.take()
     }
 
     /// Takes the warnings since the last call.
@@ -172,6 +179,10 @@ impl Tasks for World {
 
     fn warn(&self, line: &str) {
         self.0.warnings.borrow_mut().push(line.to_owned());
+    }
+
+    fn inform(&self, event: &str) {
+        self.0.events.borrow_mut().push(event.to_owned());
     }
 }
 

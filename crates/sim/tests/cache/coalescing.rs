@@ -77,3 +77,22 @@ fn waiting_request_without_a_shared_answer_makes_its_own_call() {
         assert!(all[1].took < Duration::from_secs(16), "{:?}", all[1].took);
     }
 }
+
+#[test]
+fn slow_first_caller_of_a_long_answer_delays_nobody() {
+    // Longer than any answer that is kept, so it is passed on as it comes.
+    let answer =
+        format!(r#"{{"choices":[{{"message":{{"content":"{}"}}}}]}}"#, "x".repeat(9 << 20));
+    let script = format!("raw = '{answer}'\ncontent_type = 'application/json'\nsplit = 65536");
+    let harness = Harness::new(&[&script], cache);
+    let ask = || {
+        let request = message("APP_KEY", &question(""), &[]);
+        harness.gateway.handle(harness.world.clone(), request)
+    };
+    let unread = harness.world.executor().run(ask()).expect("the head arrives");
+    assert_eq!(unread.status(), 200);
+    let second = harness.world.executor().run(harness.world.receive(ask(), HangUp::Never));
+    let second = second.expect("it ends");
+    assert_eq!((assert_success(&second), harness.calls()), ("miss", 2));
+    assert!(second.took < Duration::from_secs(10), "{:?}", second.took);
+}

@@ -215,6 +215,8 @@ impl Tasks for RecordingHost {
     fn warn(&self, _line: &str) {
         self.0.log.borrow_mut().warnings += 1;
     }
+
+    fn inform(&self, _event: &str) {}
 }
 
 impl Settings for RecordingHost {

@@ -1,11 +1,11 @@
 //! Guards: masks, word lists, texts with edits, and the window over a stream.
 
 use guards::settings::{CustomPii, Pii, PiiAction, PiiKind};
-use guards::{GuardInput, Masks, TextFields, Verdict, WordList};
+use guards::{Edit, GuardInput, Masks, StreamWindow, TextFields, Verdict, WordList};
 use guards::{chunking, json_unescape, pii};
-use openai::texts_in_answer;
+use openai::{ContentParts, StreamEvent, texts_in_answer};
 
-use super::{Factor, assert_linear, fill, fill_numbered, list};
+use super::{Factor, assert_linear, assert_linear_time, fill, fill_numbered, list};
 
 fn settings(action: PiiAction) -> Pii {
     let custom = |name: &str, pattern: &str, replacement: Option<&str>| CustomPii {
@@ -110,4 +110,80 @@ fn texts_are_edited_in_linear_memory() {
         fields.apply_edits(0, &edits);
         fields.write_body(body.as_bytes()).expect("it has changed")
     });
+}
+
+#[test]
+fn texts_are_edited_in_linear_time() {
+    let part = r#"{"type":"text","text":"a@b.co"},"#;
+    let answer = |length| {
+        let parts = list(&fill(part, length));
+        format!(r#"{{"choices":[{{"message":{{"content":{parts}}}}}]}}"#)
+    };
+    // One edit for each text.
+    let edited = |body: String| {
+        let mut fields = TextFields::new(texts_in_answer(&body).expect("readable"));
+        let text = fields.text();
+        let edits = text.match_indices('@').map(|(at, _)| at..at + 1);
+        let edits: Vec<Edit> = edits.map(|at| Edit { at, text: "_".to_owned() }).collect();
+        assert!(edits.len() > 1_000);
+        fields.apply_edits(0, &edits);
+        fields.write_body(body.as_bytes()).expect("it has changed")
+    };
+    assert_linear_time("edits", 2_000 * part.len(), answer, edited);
+}
+
+#[test]
+fn operators_patterns_take_linear_time() {
+    let mut pii = settings(PiiAction::Replace);
+    pii.detect.clear();
+    pii.custom.retain(|custom| custom.name == "seven");
+    let digits = |length| fill("7", length);
+    assert_linear_time("digits", 8 << 10, digits, |text| Masks::default().mask(&pii, &text));
+}
+
+/// Event with a text of a tool call.
+fn call_event(index: usize, text: &str) -> String {
+    format!(
+        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"tool_calls\":[{{\"index\":{index},\
+         \"function\":{{\"arguments\":\"{text}\"}}}}]}}}}]}}\n\n"
+    )
+}
+
+fn push(window: &mut StreamWindow, event: String) -> bool {
+    let parts = ContentParts { texts: true, delta: false };
+    window.push_event(StreamEvent::parse(event.into(), parts).1).is_ok()
+}
+
+#[test]
+fn channels_of_a_stream_are_bounded() {
+    for text in ["x", ""] {
+        let mut window = StreamWindow::default();
+        let readable = (0..3_000).filter(|at| push(&mut window, call_event(*at, text))).count();
+        assert!(readable <= if text.is_empty() { 3_000 } else { 1_000 }, "{readable}");
+        assert!(push(&mut window, call_event(0, "y")), "known channels stay readable");
+    }
+    let events = |length| fill_numbered(length, |at| call_event(at, "x"));
+    assert_linear_time("channels", 24 << 10, events, |stream| {
+        let mut window = StreamWindow::default();
+        for event in stream.split_inclusive("\n\n") {
+            push(&mut window, event.to_owned());
+            window.release(&Masks::default());
+        }
+    });
+}
+
+#[test]
+fn restored_data_of_a_stream_are_bounded() {
+    let mut masks = Masks::default();
+    masks.mask(&settings(PiiAction::Replace), &format!("sk-a1{}", "a".repeat(995)));
+    let mut window = StreamWindow::default();
+    let (mut received, mut shown) = (0, 0);
+    for _ in 0..3_000 {
+        let event = call_event(0, "[API_KEY_1] ");
+        received += event.len();
+        assert!(push(&mut window, event));
+        shown += window.release(&masks).iter().map(|event| event.bytes().len()).sum::<usize>();
+    }
+    assert!(shown > received + pii::MAX_RESTORED_BYTES / 2, "some are restored");
+    assert!(shown <= received + pii::MAX_RESTORED_BYTES, "{shown} of {received} bytes");
 }

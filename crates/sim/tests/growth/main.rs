@@ -1,12 +1,15 @@
 //! A bound on bytes is a bound on memory and steps: for each reader of untrusted bytes, memory grows at most
 //! linearly with its input, by a stated factor, also for the inputs that are made to be expensive.
 //!
-//! Steps are measured by the bytes that are allocated in total, which do not depend on the machine. Time is
-//! not measured.
+//! Steps are measured by the bytes that are allocated in total, which do not depend on the machine. Where the
+//! steps allocate nothing, times are compared with each other, several times on a busy machine.
 
 mod alloc;
+mod gateway_rules;
 mod guarded;
 mod parsed;
+
+use std::time::{Duration, Instant};
 
 use alloc::{Usage, measure};
 
@@ -52,6 +55,39 @@ fn assert_linear<I, T>(
         }
         before = Some(usage);
     }
+}
+
+/// Asserts that a function does not take the square of its input's length: for eight times the input, eight
+/// times the time, and never 64 times.
+#[track_caller]
+fn assert_linear_time<I, T>(
+    name: &str,
+    length: usize,
+    input: impl Fn(usize) -> I,
+    run: impl Fn(I) -> T,
+) {
+    const TRIES: usize = 5;
+    let fastest = |length| {
+        let time = |_| {
+            let made = input(length);
+            let began = Instant::now();
+            drop(run(made));
+            began.elapsed()
+        };
+        let first = time(0);
+        // A long run needs no repetition to be told from noise.
+        let runs = if first > Duration::from_millis(200) { 0 } else { 2 };
+        (0..runs).map(time).chain([first]).min().unwrap_or(first).max(Duration::from_micros(10))
+    };
+    let mut times = Vec::new();
+    for _ in 0..TRIES {
+        let (short, long) = (fastest(length), fastest(8 * length));
+        if long < 24 * short {
+            return;
+        }
+        times.push((short, long));
+    }
+    panic!("{name}: {times:?} for {length} bytes and eight times as many");
 }
 
 /// Repeats a text up to a length.

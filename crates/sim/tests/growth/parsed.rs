@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use gateway::cache::CanonicalRequest;
 use gateway::upstream::sse_reader::SseReader;
-use openai::{ContentParts, Event, Framer, TextSize};
+use openai::{ContentParts, Endpoint, Event, Framer, Prompt, Request, TextSize, texts_in_answer};
 
 use super::{Factor, assert_linear, fill, fill_numbered, list};
 
@@ -141,4 +141,22 @@ fn streams_are_read_in_linear_memory() {
             );
         }
     }
+}
+
+#[test]
+fn texts_of_requests_and_answers_are_read_in_linear_memory() {
+    let factor = Factor { peak: 64, total: 128 };
+    let message = |value: &str| {
+        format!(r#"{{"model":"m","messages":[{{"role":"user","content":{value}}}]}}"#)
+    };
+    assert_values("request", factor, message, |body| {
+        let request = Request::parse(Endpoint::ChatCompletions, body.as_bytes());
+        let content = request.expect("a request").content;
+        let prompt = Prompt::parse(Endpoint::ChatCompletions, body, content);
+        prompt.map(|prompt| prompt.texts.len()).unwrap_or_default()
+    });
+    let answer = |value: &str| format!(r#"{{"choices":[{{"message":{{"content":{value}}}}}]}}"#);
+    assert_values("answer", factor, answer, |body| {
+        texts_in_answer(body).map(|texts| texts.len()).unwrap_or_default()
+    });
 }

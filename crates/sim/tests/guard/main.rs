@@ -1,6 +1,7 @@
 //! Guards in virtual time: streams that are split and interleaved in many ways, and requests that try to
 //! evade a guard.
 
+mod load;
 mod requests;
 mod streams;
 

@@ -31,7 +31,7 @@ fn response_too_long_to_check_is_rejected_whatever_on_error_is() {
 
 #[test]
 fn upstream_error_with_a_listed_word_is_blocked() {
-    let script = script("status = 404\njson = { error = { message = 'so bad' } }");
+    let script = script("status = 422\njson = { error = { message = 'so bad' } }");
     let (received, record) = send_request(&script, request("terms", false, &json!("Hello?")));
     assert!(!String::from_utf8_lossy(&received.body()).contains("bad"));
     assert_eq!(record["outcome"], "blocked", "{record}");

@@ -233,7 +233,11 @@ fn stream(
     let sent_done = events.iter().any(|event| event.contains("data: [DONE]"));
     let shown = events
         .iter()
-        .filter(|event| caller.wants_usage || !event.contains(r#""choices":[],"usage":{"#));
+        .filter(|event| caller.wants_usage || !event.contains(r#""choices":[],"usage":{"#))
+        .map(|event| match caller.wants_usage {
+            true => event.clone(),
+            false => event.replace(r#","usage":null}"#, "}"),
+        });
     let body = String::from_utf8(received.body().to_vec()).map_err(|_| "the body is not UTF-8")?;
     let is_crlf = script.line_ending == LineEnding::Crlf;
     let unified_body = if is_crlf { unified(&body) } else { body.clone() };

@@ -1,5 +1,6 @@
 //! `config`: reads and changes the configuration of a running gateway, through its admin API.
 
+pub(crate) mod consumers;
 mod local;
 mod refused;
 mod remote;
@@ -12,6 +13,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use gateway::live_config::diff_documents;
 use serde_json::Value;
+
+use crate::log::in_force;
 
 use local::Local;
 use refused::{Misused, Refused};
@@ -78,15 +81,21 @@ impl Options {
         if let Some(word) = words.next() {
             return Err(Value(word).unexpected());
         }
-        if !(url.starts_with("http://") || url.starts_with("https://")) {
-            return Err(format!("--url {url} has no scheme: write https://{url}").into());
-        }
+        let url = checked_url(&url)?;
         let creates = matches!(action, Action::Put(_) | Action::Restore(_) | Action::Follow);
         if note.is_some() && !creates {
             return Err("--note is for put, restore and follow".into());
         }
-        Ok(Self { action, url: url.trim_end_matches('/').to_owned(), token_env, yes, note })
+        Ok(Self { action, url, token_env, yes, note })
     }
+}
+
+/// Returns a gateway's URL without a slash at its end, if it has a scheme.
+fn checked_url(url: &str) -> Result<String, lexopt::Error> {
+    if !(url.starts_with("http://") || url.starts_with("https://")) {
+        return Err(format!("--url {url} has no scheme: write https://{url}").into());
+    }
+    Ok(url.trim_end_matches('/').to_owned())
 }
 
 /// Runs the action. Prints errors here, because their exit code differs from that of a difference.
@@ -98,6 +107,12 @@ pub(crate) fn run(options: &Options) -> ExitCode {
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// Describes which configuration a gateway serves, in one line.
+pub(crate) fn describe(url: &str, token: &str) -> anyhow::Result<String> {
+    let remote = Remote { url: url.to_owned(), token: token.to_owned() };
+    Ok(status_line(&remote.configuration()?.0))
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
@@ -141,17 +156,7 @@ fn get(remote: &Remote) -> anyhow::Result<u8> {
 
 /// Describes which document is in force, and whether it is served.
 fn status_line(answer: &Value) -> String {
-    let version = &answer["version"];
-    let mut line = if answer["source"] == "deployed" {
-        format!("the deployed document is in force (version {version})")
-    } else {
-        format!(
-            "version {version}, put by {} at {}, is in force; the deployed document is not (config follow \
-             returns to it)",
-            answer["created_by"].as_str().unwrap_or("-"),
-            answer["created_at"].as_str().unwrap_or("-")
-        )
-    };
+    let mut line = in_force(answer);
     if answer["served"] == false {
         write!(line, ". It is not served: version {} is", answer["served_version"]).ok();
         for problem in answer["problems"].as_array().into_iter().flatten() {
@@ -373,7 +378,9 @@ mod tests {
     }
 
     /// Serves these answers in order. The thread returns the requests.
-    fn gateway(answers: &'static [(u16, &'static str)]) -> (Remote, JoinHandle<Vec<String>>) {
+    pub(super) fn gateway(
+        answers: &'static [(u16, &'static str)],
+    ) -> (Remote, JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let served = spawn(move || {

@@ -14,7 +14,7 @@ use imports::Crate;
 /// The crates of the product and of its tools, each above everything that it may depend on.
 const CRATES: [&[&str]; 12] = [
     &["civil-time", "secret"],
-    &["json"],
+    &["json", "rollout"],
     &["openai", "jwt", "ledger"],
     &["protocol"],
     &["guards"],
@@ -28,15 +28,17 @@ const CRATES: [&[&str]; 12] = [
 ];
 
 /// The parts of `gateway`, each above everything that it may import.
-const GATEWAY: [&[&str]; 18] = [
+const GATEWAY: [&[&str]; 21] = [
     &["fifo_cache"],
     &["record"],
     &["host"],
     &["error"],
     &["request"],
     &["auth"],
+    &["audit_entry"],
     &["routing"],
     &["limits"],
+    &["rollouts"],
     &["telemetry"],
     &["upstream"],
     &["cache"],
@@ -45,6 +47,7 @@ const GATEWAY: [&[&str]; 18] = [
     &["response"],
     &["config_loader"],
     &["gateway"],
+    &["count_tokens", "stored_response"],
     &["pipeline", "live_config"],
     &["admin"],
 ];

@@ -12,7 +12,9 @@ use civil_time::Timestamp;
 use futures_util::future::join_all;
 use gateway::host::Clock;
 use gateway::host::error::HostError;
-use ledger::{BookId, Charge, Hold, LedgerReply, Operation, Rule, UsageRow, UsageTotals, Window};
+use ledger::{
+    BookId, Charge, Hold, LedgerReply, NewLogLines, Operation, Rule, UsageRow, UsageTotals, Window,
+};
 
 use crate::commit::tests::{book_id, run};
 
@@ -276,7 +278,12 @@ fn book_that_ends_by_itself_has_a_time_to_live() {
     };
     let expected = Duration::from_millis(48 * HOUR_MILLIS) + EXPIRY_MARGIN;
     assert_eq!(
-        ttl(Operation::AddUsage { id: 1, bounds: None, rows: vec![usage] }),
+        ttl(Operation::AddUsage {
+            id: 1,
+            bounds: None,
+            rows: vec![usage],
+            log: NewLogLines::default()
+        }),
         Some(Some(expected))
     );
     let text = "text".to_owned();

@@ -132,6 +132,19 @@ fn issuer_invalid_claims_and_times_are_refused() {
 }
 
 #[test]
+fn session_invalid_times_are_refused() {
+    for (section, path, found, expected) in [
+        ("idle = \"59s\"", "admin.session.idle", "\"59s\"", "from 1m to `total`"),
+        ("idle = \"13h\"", "admin.session.idle", "\"13h\"", "from 1m to `total`"),
+        ("total = \"30s\"", "admin.session.idle", "the default", "from 1m to `total`"),
+        ("total = \"25h\"", "admin.session.total", "\"25h\"", "24h at most"),
+        ("total = \"0s\"", "admin.session.total", "zero", "above zero"),
+    ] {
+        assert_refused(&format!("[admin.session]\n{section}"), &[(path, found, expected)]);
+    }
+}
+
+#[test]
 fn operator_invalid_values_are_refused() {
     assert_refused(
         r#"

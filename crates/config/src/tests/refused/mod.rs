@@ -6,6 +6,7 @@ mod issuer;
 mod limit;
 mod permission;
 mod provider;
+mod rollout;
 mod route;
 mod secret;
 mod storage;

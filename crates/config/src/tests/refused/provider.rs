@@ -11,7 +11,7 @@ fn provider_invalid_values_are_refused() {
     );
     assert_refused_in_provider(
         "id = \"a\"\nkind = \"unknown\"",
-        &[("providers[0].kind", "\"unknown\"", "openai, azure, deepseek")],
+        &[("providers[0].kind", "\"unknown\"", "openai, azure, anthropic, deepseek")],
     );
     assert_refused_in_provider(
         "id = \"groq\"",
@@ -49,6 +49,25 @@ fn provider_invalid_values_are_refused() {
         "id = \"cloudflare\"\nkeys = [\"secret:A\"]\naccount = \"a/b\"",
         &[("providers[0].account", "a/b", "letters, digits")],
     );
+}
+
+#[test]
+fn protocols_invalid_values_are_refused() {
+    for (value, path, found, expected) in [
+        ("[]", "providers[0].protocols", "an empty list", "at least one"),
+        (
+            "[\"chat\", \"mesages\"]",
+            "providers[0].protocols[1]",
+            "\"mesages\"",
+            "chat, responses, messages (did you mean messages?)",
+        ),
+        ("[\"chat\", \"chat\"]", "providers[0].protocols[1]", "\"chat\"", "each protocol once"),
+    ] {
+        assert_refused_in_provider(
+            &format!("id = \"groq\"\nkeys = [\"secret:A\"]\nprotocols = {value}"),
+            &[(path, found, expected)],
+        );
+    }
 }
 
 #[test]

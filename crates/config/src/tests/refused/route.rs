@@ -3,6 +3,20 @@
 use super::{assert_refused, assert_refused_after_base, assert_refused_in_route};
 
 #[test]
+fn translation_invalid_values_are_refused() {
+    assert_refused_in_route(
+        "models = [\"m-*\"]\ntargets = [{ provider = \"openai\" }]\nlisted = [\"m-1\", \"x\"]\n\
+         translate = { unknown = \"drop\", sampling = \"sheed\", lossy = [\"n\", \"\"] }",
+        &[
+            ("routes[0].translate.unknown", "\"drop\"", "refuse or shed"),
+            ("routes[0].translate.sampling", "\"sheed\"", "did you mean shed?"),
+            ("routes[0].translate.lossy[1]", "an empty text", "a path such as"),
+            ("routes[0].listed[1]", "\"x\"", "a name that a pattern"),
+        ],
+    );
+}
+
+#[test]
 fn route_unknown_references_are_refused() {
     assert_refused_in_route(
         "models = [\"m\"]\ntargets = [{ provider = \"opnai\" }]\nfallback = [{ provider = \"x\" }]",

@@ -1,7 +1,9 @@
 //! Metrics of several isolates in Prometheus format.
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use config::RequestLog;
 use http::Request;
 use ledger::CardinalityLimits;
 use openai::{TokenSource, Tokens};
@@ -14,6 +16,8 @@ use crate::testing::fake_host::block_on;
 
 use super::super::handle_request;
 use super::{ADMIN, Fixture};
+
+const NO_LOG: RequestLog = RequestLog { keep: Duration::ZERO, max: 0, sample: 0 };
 
 /// The record of a request that `openai` answered.
 fn record(fixture: &Fixture, consumer: &str) -> Record {
@@ -64,8 +68,8 @@ fn samples<'a>(page: &'a str, metric: &str) -> Vec<&'a str> {
 }
 
 fn isolate(fixture: &Fixture, bounds: CardinalityLimits, records: &[Record]) {
-    let recorder = Rc::new(UsageAggregator::new(bounds));
-    records.iter().for_each(|record| recorder.record(&fixture.fake, record, 1_500_000));
+    let recorder = Rc::new(UsageAggregator::new(bounds, Rc::default()));
+    records.iter().for_each(|record| recorder.record(&fixture.fake, record, 1_500_000, NO_LOG));
     fixture.fake.run_deferred();
 }
 
@@ -199,9 +203,9 @@ fn consumers_beyond_the_bound_are_counted_as_other() {
     let bounds = CardinalityLimits { consumers: 2, ..CardinalityLimits::default() };
     let names = ["a", "b", "c", "d"];
     let records = names.map(|name| record(&fixture, name));
-    let recorder = Rc::new(UsageAggregator::new(bounds));
+    let recorder = Rc::new(UsageAggregator::new(bounds, Rc::default()));
     for record in records.iter().chain(&records) {
-        recorder.record(&fixture.fake, record, 0);
+        recorder.record(&fixture.fake, record, 0, NO_LOG);
         fixture.fake.run_deferred();
     }
     let page = scrape(&fixture, ADMIN, 200);
@@ -223,19 +227,19 @@ fn consumers_beyond_the_bound_are_counted_as_other() {
 #[test]
 fn unavailable_ledger_loses_no_counts() {
     let fixture = Fixture::new();
-    let recorder = Rc::new(UsageAggregator::default());
+    let recorder = Rc::new(UsageAggregator::new(CardinalityLimits::default(), Rc::default()));
     fixture.fake.set_ledger_unavailable(true);
-    recorder.record(&fixture.fake, &record(&fixture, "acme"), 0);
+    recorder.record(&fixture.fake, &record(&fixture, "acme"), 0, NO_LOG);
     fixture.fake.run_deferred();
     let error = scrape(&fixture, ADMIN, 503);
     assert!(error.contains("ledger_unavailable"), "{error}");
     fixture.fake.set_ledger_unavailable(false);
     // Replies are lost: the operation is repeated and counts once.
     fixture.fake.set_ledger_drops_replies(true);
-    recorder.record(&fixture.fake, &record(&fixture, "acme"), 0);
+    recorder.record(&fixture.fake, &record(&fixture, "acme"), 0, NO_LOG);
     fixture.fake.run_deferred();
     fixture.fake.set_ledger_drops_replies(false);
-    recorder.record(&fixture.fake, &record(&fixture, "acme"), 0);
+    recorder.record(&fixture.fake, &record(&fixture, "acme"), 0, NO_LOG);
     fixture.fake.run_deferred();
     let page = scrape(&fixture, ADMIN, 200);
     assert!(samples(&page, "serin_requests_total")[0].ends_with(" 3"), "{page}");

@@ -1,15 +1,23 @@
 //! The admin API over an in-memory host: requests and responses.
 
+mod catalogue;
 mod config;
 mod key_lifecycle;
+mod key_roll;
 mod limits;
 mod metrics;
+mod playground;
 mod race;
+mod recorded;
 mod responses;
 mod roles;
+mod rollouts;
+mod sessions;
 mod storage;
 mod usage;
 mod word_lists;
+
+use std::rc::Rc;
 
 use ::config::{By, Config, Limit, Measure, OnError, Operator, Period, Quota, Role};
 use http::{Method, Request, StatusCode};
@@ -17,8 +25,10 @@ use secret::{KeyDigest, Secret};
 use serde_json::Value;
 
 use crate::auth::keys::{KeyCache, Pepper};
+use crate::auth::session::SessionCache;
 use crate::host::body::Body;
 use crate::host::recent_writes::RecentWrites;
+use crate::rollouts::Rollouts;
 use crate::testing::fake_host::{FakeHost, block_on};
 
 use super::{AdminContext, handle_request};
@@ -32,7 +42,10 @@ struct Fixture {
     token: Option<KeyDigest>,
     pepper: Option<Pepper>,
     key_cache: KeyCache,
+    client_ip: Option<std::net::IpAddr>,
+    session_cache: SessionCache,
     recent_writes: RecentWrites,
+    rollouts: Rc<Rollouts>,
 }
 
 impl Fixture {
@@ -78,19 +91,25 @@ impl Fixture {
             token: Some(KeyDigest::new(ADMIN)),
             pepper: Pepper::new(&Secret::new("pepper")),
             key_cache: KeyCache::default(),
+            client_ip: "203.0.113.7".parse().ok(),
+            session_cache: SessionCache::default(),
             recent_writes: RecentWrites::default(),
+            rollouts: Rc::default(),
         }
     }
 
     fn context(&self) -> AdminContext<'_> {
         AdminContext {
+            gateway: None,
             config: &self.config,
             token: self.token.as_ref(),
             pepper: self.pepper.as_ref(),
             key_cache: &self.key_cache,
             reloading_gateway: None,
+            session_cache: &self.session_cache,
             recent_writes: &self.recent_writes,
-            client_ip: "203.0.113.7".parse().ok(),
+            rollouts: &self.rollouts,
+            client_ip: self.client_ip,
         }
     }
 

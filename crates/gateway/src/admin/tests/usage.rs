@@ -1,7 +1,7 @@
 //! Usage totals of past requests.
 
 use civil_time::rfc3339::{Day, parse_timestamp};
-use ledger::{Operation, UsageRow, UsageTotals};
+use ledger::{NewLogLines, Operation, UsageRow, UsageTotals};
 use serde_json::{Value, json};
 
 use crate::host::{Clock, LedgerHost};
@@ -47,7 +47,8 @@ fn record(fixture: &Fixture, at: &str, consumer: &str, model: &str, shard: u8) {
         [(keys::day_book(Day::containing(at), shard), hour), (keys::hour_book(at, shard), minute)]
     {
         let id = fixture.fake.entropy();
-        let operation = Operation::AddUsage { id, bounds: None, rows: vec![row] };
+        let operation =
+            Operation::AddUsage { id, bounds: None, rows: vec![row], log: NewLogLines::default() };
         block_on(fixture.fake.apply(&book, &operation)).expect("it is there");
     }
 }
@@ -86,7 +87,7 @@ fn usage_without_step_is_one_total() {
     let start = 1_767_225_600 + 8 * 3_600;
     let (end, start) = (at(start + 24 * 3_600 + 1_800), at(start));
     let expected = json!({
-        "from": start, "to": end, "step": "total", "by": [],
+        "from": start, "to": end, "step": "total", "timezone": "UTC", "by": [],
         "data": [{
             "start": start, "requests": 8, "failed": 4, "limited": 0, "estimated": 0,
             "cache_hits": 4, "guard_blocks": 0,

@@ -20,6 +20,19 @@ impl Pepper {
         (!secret.is_empty()).then(|| Self(keyed()))
     }
 
+    /// Another key for another purpose, which neither reveals this one nor has its digests.
+    pub(crate) fn derive(&self, purpose: &str) -> Self {
+        let key = self.mac(&[purpose.as_bytes()]);
+        Self(Hmac::new_from_slice(&key).expect("HMAC takes keys of any length (RFC 2104)"))
+    }
+
+    /// Whether a text has this digest. Compared in constant time.
+    pub(crate) fn matches(&self, text: &str, digest: &KeyHash) -> bool {
+        let mut mac = self.0.clone();
+        mac.update(text.as_bytes());
+        mac.verify_slice(&digest.0).is_ok()
+    }
+
     /// The hash that is stored in place of a key.
     pub(crate) fn digest(&self, key: &str) -> KeyHash {
         KeyHash(self.mac(&[key.as_bytes()]))

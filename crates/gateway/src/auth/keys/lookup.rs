@@ -63,6 +63,8 @@ pub(crate) struct KeyCache {
 pub(crate) struct KeyOwner {
     /// The consumer that owns the key.
     pub consumer: Rc<Consumer>,
+    /// The key's id.
+    pub key_id: String,
     expires: Option<Timestamp>,
 }
 
@@ -152,7 +154,7 @@ impl KeyCache {
             }
             parse_stored(config, &key.consumer, &stored)?
         };
-        let found = KeyOwner { consumer: Rc::new(consumer), expires: key.expires };
+        let found = KeyOwner { consumer: Rc::new(consumer), key_id: key.id, expires: key.expires };
         Ok(Some(Rc::new(found)))
     }
 

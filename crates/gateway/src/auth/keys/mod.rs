@@ -14,7 +14,7 @@ mod tests;
 
 pub(crate) use format::{MAX_ADOPTED_CHARS, MIN_ADOPTED_CHARS};
 pub(crate) use hashing::{KeyHash, Pepper};
-pub(crate) use lookup::KeyCache;
+pub(crate) use lookup::{KeyCache, KeyOwner};
 pub(crate) use records::{KeyMetadata, LockReservation, StoredConsumer, StoredKey};
 pub(crate) use store::KeyStore;
 

@@ -264,6 +264,17 @@ fn inconvertible_entry_is_not_replayed() {
         refused(true, body, false);
     }
     refused(true, "data: [DONE]\n\n", false);
+    // An `index` that is no number would be lost among the numbers of a stream.
+    let call = |index: &str| {
+        let call = format!(r#"{{"index":{index},"id":"a"}}"#);
+        format!(r#"{{"choices":[{{"message":{{"tool_calls":[{call}]}}}}]}}"#)
+    };
+    for index in ["{\"a\":\"b\"}", "\"0\"", "[0]", "true"] {
+        refused(false, &call(index), true);
+    }
+    for index in ["7", "-1", "null"] {
+        assert_ne!(replay(&kept(false, &call(index)), ChatCompletions, true, true, false), None);
+    }
     assert_eq!(replay(&kept(false, r#"{"data":[]}"#), Embeddings, true, false, false), None);
 }
 

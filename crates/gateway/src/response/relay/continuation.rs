@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use openai::{ContentParts, StreamEvent};
+use protocol::model::Protocol;
 
 use crate::error::StreamError;
 use crate::host::Host;
@@ -35,7 +36,11 @@ impl<P: Host> Relay<P> {
         if self.start_continuation(error) {
             return;
         }
-        self.stream.ready.push_back(StreamEvent::without_content(error.event()));
+        let reader = self.stream.reader.as_ref();
+        let (protocol, events) = reader
+            .map_or((Protocol::Chat, 0), |reader| (reader.protocol(), reader.meter().events()));
+        let event = error.event(protocol, events);
+        self.stream.ready.push_back(StreamEvent::without_content(event));
         self.truncate(error);
     }
 

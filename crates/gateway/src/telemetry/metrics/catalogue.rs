@@ -67,6 +67,11 @@ pub(super) const GUARD: Metric = counter(
     "What guards found.",
     &["guard", "phase", "result", "label", "consumer"],
 );
+pub(super) const LEDGER_UNAVAILABLE: Metric = counter(
+    "serin_ledger_unavailable_total",
+    "Requests whose limits could not be checked in the ledger: counted by the gateway alone, or refused.",
+    &["route"],
+);
 pub(super) const BUILD_INFO: Metric = Metric {
     name: "serin_build_info",
     kind: MetricKind::Gauge,
@@ -79,10 +84,28 @@ pub(super) const CONFIG_VERSION: Metric = Metric {
     help: "Version of the configuration: in_force by the ledger, served by the isolate that answers. 0 is the deployed document.",
     labels: &["state"],
 };
+pub(super) const ROLLOUT_WEIGHT: Metric = Metric {
+    name: "serin_rollout_weight",
+    kind: MetricKind::Gauge,
+    help: "Share of a rollout's canary, in percent.",
+    labels: &["route"],
+};
+pub(super) const ROLLOUT_EVIDENCE: Metric = Metric {
+    name: "serin_rollout_evidence",
+    kind: MetricKind::Gauge,
+    help: "Evidence that events are more frequent at a rollout's canary; 1 at the beginning.",
+    labels: &["route", "check"],
+};
+pub(super) const ROLLOUT_PHASE: Metric = Metric {
+    name: "serin_rollout_phase",
+    kind: MetricKind::Gauge,
+    help: "Whether a rollout is in this phase: 1 or 0.",
+    labels: &["route", "phase"],
+};
 
 /// All metrics, in the order of output.
 #[cfg(test)]
-pub(crate) const ALL: [Metric; 12] = [
+pub(crate) const ALL: [Metric; 16] = [
     REQUESTS,
     DURATION,
     FIRST_TOKEN,
@@ -93,8 +116,12 @@ pub(crate) const ALL: [Metric; 12] = [
     FALLBACK,
     CACHE,
     GUARD,
+    LEDGER_UNAVAILABLE,
     BUILD_INFO,
     CONFIG_VERSION,
+    ROLLOUT_WEIGHT,
+    ROLLOUT_EVIDENCE,
+    ROLLOUT_PHASE,
 ];
 
 const fn counter(

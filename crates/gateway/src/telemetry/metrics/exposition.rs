@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
 use ledger::{QuantileSketch, UsageRow, UsageTotals, labels};
+use rollout::{Phase, Rollout};
 
 use crate::telemetry::usage::keys::decode_part;
 
 use super::catalogue::{
     BUILD_INFO, CACHE, CALLS, CONFIG_VERSION, COST, DURATION, FALLBACK, FIRST_TOKEN, GUARD,
-    LIMITED, Metric, MetricKind, REQUESTS, TOKENS,
+    LEDGER_UNAVAILABLE, LIMITED, Metric, MetricKind, REQUESTS, ROLLOUT_EVIDENCE, ROLLOUT_PHASE,
+    ROLLOUT_WEIGHT, TOKENS,
 };
 use super::from_record;
 
@@ -49,7 +51,11 @@ pub(crate) struct ConfigVersions {
 }
 
 /// Renders the sum of the rows of all shards, and the state of the isolate.
-pub(crate) fn render(rows: impl IntoIterator<Item = UsageRow>, versions: ConfigVersions) -> String {
+pub(crate) fn render(
+    rows: impl IntoIterator<Item = UsageRow>,
+    versions: ConfigVersions,
+    rollouts: Vec<(&str, Rollout)>,
+) -> String {
     let mut sums: BTreeMap<Series, UsageTotals> = BTreeMap::new();
     for row in rows {
         let family = row.key.split('|').next().unwrap_or_default().to_owned();
@@ -113,6 +119,7 @@ pub(crate) fn render(rows: impl IntoIterator<Item = UsageRow>, versions: ConfigV
         (FALLBACK, from_record::FALLBACK_ROWS),
         (CACHE, from_record::CACHE_ROWS),
         (GUARD, from_record::GUARD_ROWS),
+        (LEDGER_UNAVAILABLE, from_record::LEDGER_ROWS),
     ] {
         page.write_header(metric);
         of(family)
@@ -126,6 +133,7 @@ pub(crate) fn render(rows: impl IntoIterator<Item = UsageRow>, versions: ConfigV
             page.write_sample("", CONFIG_VERSION, &[], &[state], version);
         }
     }
+    page.write_rollouts(&rollouts);
     page.0
 }
 
@@ -166,6 +174,27 @@ impl Exposition {
             before = ',';
         }
         writeln!(self.0, "}} {number}").expect("a string grows");
+    }
+
+    fn write_rollouts(&mut self, rollouts: &[(&str, Rollout)]) {
+        self.write_header(ROLLOUT_WEIGHT);
+        for (route, state) in rollouts {
+            self.write_sample("", ROLLOUT_WEIGHT, &[], &[route], state.weight());
+        }
+        self.write_header(ROLLOUT_EVIDENCE);
+        for (route, state) in rollouts {
+            for check in state.checks() {
+                let labels = [*route, &check.metric];
+                self.write_sample("", ROLLOUT_EVIDENCE, &[], &labels, check.evidence);
+            }
+        }
+        self.write_header(ROLLOUT_PHASE);
+        for (route, state) in rollouts {
+            for phase in Phase::ALL {
+                let value = u8::from(state.phase() == phase);
+                self.write_sample("", ROLLOUT_PHASE, &[], &[route, phase.name()], value);
+            }
+        }
     }
 
     fn write_histogram(

@@ -18,6 +18,8 @@ pub(super) const FALLBACK_ROWS: &str = "fallback";
 pub(super) const CACHE_ROWS: &str = "cache";
 /// Rows of guard results.
 pub(super) const GUARD_ROWS: &str = "guard";
+/// Rows of requests without a ledger.
+pub(super) const LEDGER_ROWS: &str = "ledger";
 
 /// Replaces the status of a request whose caller hung up.
 pub(super) const STATUS_HUNG_UP: u16 = 0;
@@ -29,6 +31,8 @@ pub(super) const STATUS_TRUNCATED: u16 = 1;
 const REASON_LIMITED: &str = "limited";
 /// Reason of a fallback during the first target's cool-down.
 const REASON_COOLING_DOWN: &str = "resting";
+/// Error of a request that a limit with `on_error = "closed"` refused.
+const LEDGER_UNAVAILABLE: &str = "ledger_unavailable";
 /// Result of a guard without findings.
 const RESULT_PASS: &str = "pass";
 
@@ -85,6 +89,9 @@ pub(crate) fn metric_rows(
     if let Some(result) = record.cache {
         rows.push(once(row_key(CACHE_ROWS, &[route, ("result", result)])));
     }
+    if record.ledger_unavailable || record.error == Some(LEDGER_UNAVAILABLE) {
+        rows.push(once(row_key(LEDGER_ROWS, &[route])));
+    }
     for (guard, phase) in &record.guards_run {
         if !record.guards.iter().any(|note| note.guard == *guard && note.phase == *phase) {
             let guard = ("guard", &**guard);
@@ -102,14 +109,14 @@ pub(crate) fn metric_rows(
 }
 
 /// Provider and model of a target. A model name that the caller made up is omitted.
-fn split_target(target: &str, known: bool) -> (&str, &str) {
+pub(crate) fn split_target(target: &str, known: bool) -> (&str, &str) {
     let (provider, model) = target.split_once('/').unwrap_or((target, ""));
     (provider, if known { model } else { "" })
 }
 
 /// Result of each attempt. An answer that broke off is recorded as a success of its attempt. It
 /// broke off if a continuation follows, or if the request was truncated.
-fn attempt_results(record: &Record) -> Vec<&'static str> {
+pub(crate) fn attempt_results(record: &Record) -> Vec<&'static str> {
     let broken = |later: &[Attempt]| {
         later.iter().any(|attempt| attempt.kind == AttemptKind::Continuation)
             || (record.outcome == Outcome::Truncated
@@ -200,6 +207,15 @@ mod tests {
                 "guard|guard=terms|phase=response|result=block|label=words|consumer=",
             ]
         );
+    }
+
+    #[test]
+    fn finding_46_request_without_a_ledger_is_counted() {
+        let alone = Record { ledger_unavailable: true, ..Record::default() };
+        let refused = Record { error: Some("ledger_unavailable"), ..Record::default() };
+        for record in [alone, refused] {
+            assert_eq!(rows(&record), ["ledger|route="]);
+        }
     }
 
     #[test]

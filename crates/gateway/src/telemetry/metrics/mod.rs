@@ -19,7 +19,7 @@ use ledger::BookId;
 use crate::telemetry::usage::keys::SHARDS;
 
 pub(crate) use exposition::{ConfigVersions, render};
-pub(crate) use from_record::metric_rows;
+pub(crate) use from_record::{attempt_results, metric_rows, split_target};
 
 /// Path of the endpoint.
 pub(crate) const PATH: &str = "/metrics";

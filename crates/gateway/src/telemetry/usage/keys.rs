@@ -23,7 +23,7 @@ pub(crate) const RETENTION_DAYS: u64 = 92;
 /// Hours for which totals by the minute are kept.
 pub(crate) const RETENTION_HOURS: u64 = 25;
 
-const MINUTE: u64 = 60 * 1_000;
+pub(super) const MINUTE: u64 = 60 * 1_000;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
 
 /// Bytes to which a part of a key is cut: callers may send any model name.
@@ -101,12 +101,22 @@ pub(crate) fn start_of_hour(at: Timestamp) -> Timestamp {
 /// Key of a row: `hour|consumer|group|model|provider|route`, the UTC hour in two digits, `|` and
 /// `%` in the parts percent-encoded.
 pub(crate) fn hourly_key(at: Timestamp, dimensions: &UsageDimensions) -> String {
-    row_key(at.as_millis() / HOUR % 24, dimensions)
+    row_key(hour_of_day(at), dimensions)
+}
+
+/// The UTC hour of the day.
+pub(super) fn hour_of_day(at: Timestamp) -> u64 {
+    at.as_millis() / HOUR % 24
+}
+
+/// The minute of the hour.
+pub(super) fn minute_of_hour(at: Timestamp) -> u64 {
+    at.as_millis() / MINUTE % 60
 }
 
 /// The same for a minute: `minute|consumer|…`.
 pub(crate) fn minutely_key(at: Timestamp, dimensions: &UsageDimensions) -> String {
-    row_key(at.as_millis() / MINUTE % 60, dimensions)
+    row_key(minute_of_hour(at), dimensions)
 }
 
 fn row_key(number: u64, dimensions: &UsageDimensions) -> String {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use config::{Config, ModelPrice, ProviderIndex, RouteIndex};
 use http::Uri;
 use openai::{ContentParts, Endpoint, TextSize, token_estimate};
+use protocol::model::Protocol;
 use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
@@ -21,7 +22,7 @@ use crate::telemetry::request_scope::RequestScope;
 
 use super::additions;
 use super::answer::AnswerContent;
-use super::attempt::{AttemptContext, TargetBody};
+use super::attempt::{AttemptContext, Exchange, TargetBody};
 use super::caller_upstreams::CallerUpstreams;
 use super::commit::Committed;
 
@@ -64,6 +65,7 @@ pub(crate) fn can_continue(parsed_request: &ParsedRequest) -> bool {
     }
     let request = parsed_request.fields();
     request.stream
+        && parsed_request.original().is_none()
         && parsed_request.endpoint() == Endpoint::ChatCompletions
         && request.output.choices == 1
         && serde_json::from_slice::<Fields<'_>>(parsed_request.body())
@@ -86,7 +88,8 @@ impl ContinuationTargets {
             price: candidate.price,
             model_origin: candidate.model_origin,
         };
-        let targets = candidates.iter().map(to_target).collect();
+        let speaks_chat = |candidate: &&Candidate<'_>| candidate.protocol == Protocol::Chat;
+        let targets = candidates.iter().filter(speaks_chat).map(to_target).collect();
         Self { config, upstreams, request: request.clone(), route, targets, parts }
     }
 
@@ -110,6 +113,7 @@ impl ContinuationTargets {
             trace: scope.trace().cloned(),
             parts: self.parts,
             may_replay: false,
+            required_key: None,
         };
         let max = self.request.fields().output.max_per_choice;
         let left = max.map(|max| max.saturating_sub(token_estimate::estimate_tokens(text_size)));
@@ -124,6 +128,7 @@ impl ContinuationTargets {
                 provider_index: target.provider,
                 provider: self.config.provider(target.provider),
                 model: &target.model,
+                protocol: Protocol::Chat,
                 url: target.url.clone(),
                 price: target.price,
                 model_origin: target.model_origin,
@@ -134,11 +139,11 @@ impl ContinuationTargets {
             };
             calls += 1;
             let taken_back = self.upstreams.taken_back((target.provider, &target.model));
-            let (changes, additions) =
-                additions::body_changes(&candidate, &self.request, left, taken_back);
+            let call = (self.request.endpoint(), self.request.fields());
+            let (changes, additions) = additions::body_changes(&candidate, call, left, taken_back);
             let changes = openai::Changes { extra_messages: Some(&messages), ..changes };
             let bytes = self.request.body_for_target(changes);
-            let body = TargetBody { bytes, additions };
+            let body = TargetBody { bytes, additions, exchange: Exchange::default() };
             let result = context.send(&candidate, (attempt.key, attempt.record_index), body).await;
             if let Ok(answer) = context.record_outcome(attempt, result, &mut scope)
                 && answer.status.is_success()

@@ -279,13 +279,22 @@ impl Events<'_, '_> {
     }
 }
 
-/// Returns a tool call with its number.
+/// Returns a tool call with its number. `None` if it has an `index` that is no number, which would be
+/// lost.
 fn numbered_call<'a>(call: &'a str, number: usize) -> Option<Cow<'a, str>> {
     if !call.starts_with('{') {
         return Some(Cow::Borrowed(call));
     }
     let mut numbered = format!("{{\"index\":{number}");
-    for (name, value) in members(call)?.into_iter().filter(|(name, _)| name != "index") {
+    for (name, value) in members(call)? {
+        if name == "index" {
+            let is_number =
+                value.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
+            if is_number || value.get() == "null" {
+                continue;
+            }
+            return None;
+        }
         numbered.push(',');
         numbered.push_str(&to_json(&name));
         numbered.push(':');

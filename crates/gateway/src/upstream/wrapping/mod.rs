@@ -88,6 +88,14 @@ pub fn to_events(endpoint: Endpoint, answer: &[u8]) -> Option<Bytes> {
     Some(events.concat().into())
 }
 
+/// A body without the byte order mark, which JSON readers refuse.
+pub(super) fn without_mark(body: Bytes) -> Bytes {
+    match body.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) => body.slice_ref(rest),
+        None => body,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;

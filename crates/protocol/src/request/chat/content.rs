@@ -66,6 +66,11 @@ pub(super) fn plan_item<'p>(
         PartKind::Foreign { protocol, raw, .. } if *protocol == writing.target.protocol => {
             Some(Item::Raw(raw.get()))
         }
+        // Guards and estimates read the texts in it.
+        PartKind::Foreign { raw, .. } if writing.report.is_view() => {
+            writing.report.keep_unread(raw.get());
+            return Ok(None);
+        }
         _ => None,
     };
     if item.is_none() {
@@ -121,7 +126,10 @@ pub(super) fn write_content(writing: &mut Writing<'_, '_>, items: &[Item<'_>], s
         })
         .collect();
     match plain {
-        Some(texts) if texts.len() < 2 || !writing.is_same_protocol() => {
+        // A view keeps each text as it is, so that a change of it can be found in the caller's body.
+        Some(texts)
+            if texts.len() < 2 || !(writing.is_same_protocol() || writing.report.is_view()) =>
+        {
             writing.json.string(&texts.join(separator));
         }
         _ => {

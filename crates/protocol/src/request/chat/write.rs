@@ -11,6 +11,9 @@ use crate::request::shared_fields::{
 use crate::request::target::{MaxTokensField, Options, Target, WrittenRequest};
 use crate::request::writing::Writing;
 
+/// Member of a view with the values that Chat has no place for.
+const UNREAD_MEMBER: &str = "x_unread";
+
 pub(in crate::request) fn write(
     request: &Request<'_>,
     target: &Target<'_>,
@@ -27,6 +30,9 @@ pub(in crate::request) fn write(
     write_end_user(json, request, target, report)?;
     write_sampling(json, request, target, report)?;
     write_leftovers(json, request, target, report)?;
+    if let Some(unread) = report.take_unread() {
+        json.raw_member(UNREAD_MEMBER, &unread);
+    }
     json.end_object();
     Ok(writing.finish())
 }
@@ -43,8 +49,10 @@ fn write_controls(writing: &mut Writing<'_, '_>) -> Written {
     if let Some(stream) = request.stream {
         json.flag_member("stream", true);
         // The writer of the answer needs the usage, unless the caller speaks Chat Completions itself.
-        let include_usage =
-            if request.protocol == target.protocol { stream.include_usage } else { Some(true) };
+        let include_usage = match request.protocol == target.protocol {
+            true => stream.include_usage,
+            false => target.asks_for_usage.then_some(true),
+        };
         if include_usage.is_some() || stream.include_obfuscation.is_some() {
             json.name("stream_options");
             json.begin_object();

@@ -25,7 +25,9 @@ pub(super) fn write_assistant(
             _ => content.extend(plan_item(writing, &located.part, located.place)?),
         }
     }
-    if content.is_empty() && refusals.is_empty() && calls.is_empty() && !parts.is_empty() {
+    let is_thought_read = writing.report.is_view() && !thoughts.is_empty();
+    let is_silent = content.is_empty() && refusals.is_empty() && calls.is_empty();
+    if is_silent && !parts.is_empty() && !is_thought_read {
         thoughts.iter().for_each(|part| writing.report.shed(part.place, "reasoning"));
         return Ok(());
     }

@@ -150,7 +150,7 @@ fn write_result<'p>(
     if texts.is_empty() && !media.is_empty() {
         texts.push(Item::Text(MEDIA_FOLLOW.into(), None));
     }
-    if is_error == Some(true) {
+    if is_error == Some(true) && !writing.report.is_view() {
         let prefix = Item::Text("Error: ".into(), None);
         match texts.first_mut() {
             Some(Item::Text(text, _)) => *text = Cow::Owned(format!("Error: {text}")),

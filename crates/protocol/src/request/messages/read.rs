@@ -12,6 +12,7 @@ use crate::request::shared_fields::{read_effort, read_sampling};
 
 pub(in crate::request) fn read(text: &str) -> Result<Request<'_>, InvalidRequest> {
     let mut body = Object::from_body(text)?;
+    body.check_bounds("max_tokens")?;
     let mut reading = Reading::new(Protocol::Messages);
     let mut request = Request::new(Protocol::Messages);
     request.model = body.text("model")?;

@@ -14,6 +14,7 @@ use crate::request::shared_fields::{
 
 pub(in crate::request) fn read(text: &str) -> Result<Request<'_>, InvalidRequest> {
     let mut body = Object::from_body(text)?;
+    body.check_bounds("max_output_tokens")?;
     let mut reading = Reading::new(Protocol::Responses);
     let mut request = Request::new(Protocol::Responses);
     request.model = body.text("model")?;

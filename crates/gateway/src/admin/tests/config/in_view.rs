@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::testing::fake_host::block_on;
+use crate::testing::fake_host::{FakeHost, block_on};
 
 use super::{Isolate, document};
 
@@ -117,4 +117,31 @@ fn finding_5_metrics_have_both_versions_and_the_build() {
     ] {
         assert!(page.lines().any(|it| it == line), "{line} in {page}");
     }
+}
+
+#[test]
+fn finding_1_start_of_an_instance_says_which_configuration_counts() {
+    let one = Isolate::first();
+    one.model();
+    let started = |fake: &FakeHost| {
+        let events = fake.take_events();
+        let [event] = &events[..] else { panic!("one event: {events:?}") };
+        serde_json::from_str::<Value>(event).expect("JSON")
+    };
+    let event = started(&one.fake);
+    assert_eq!(
+        (&event["event"], &event["source"], &event["version"], &event["created_by"]),
+        (&json!("configuration"), &json!("deployed"), &json!(0), &Value::Null)
+    );
+    one.put(&document("new"));
+    assert!(one.fake.take_events().is_empty(), "only at the start");
+    let other = Isolate::sharing(&one.fake);
+    other.model();
+    other.model();
+    let event = started(&one.fake);
+    assert_eq!(
+        (&event["source"], &event["version"], &event["created_by"]),
+        (&json!("version"), &json!(1), &json!("admin"))
+    );
+    assert!(event["created_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{event}");
 }

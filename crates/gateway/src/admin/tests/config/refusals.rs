@@ -36,6 +36,21 @@ fn put_without_routes_is_refused() {
 }
 
 #[test]
+fn finding_30_the_misspelt_section_and_toml_are_named() {
+    let one = Isolate::first();
+    let tag = one.etag();
+    let answer = one.assert_status("PUT config", Some(&tag), r#"{"route":[]}"#, 422);
+    let message = answer["error"]["message"].as_str().expect("text");
+    assert!(message.contains("`route`") && message.contains("routes"), "{message}");
+    for toml in ["[[routes]]\nid = \"chat\"", "# a comment\n[server]", "[]"] {
+        let answer = one.assert_status("PUT config", Some(&tag), toml, 400);
+        let message = answer["error"]["message"].as_str().expect("text");
+        assert!(message.contains("cargo xtask config put FILE"), "{message}");
+    }
+    assert_unchanged(&one);
+}
+
+#[test]
 fn put_without_matching_if_match_is_refused() {
     let one = Isolate::first();
     let new = document("new");

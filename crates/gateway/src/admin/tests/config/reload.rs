@@ -65,6 +65,30 @@ fn unavailable_store_keeps_the_last_version() {
 }
 
 #[test]
+fn new_isolate_without_store_refuses_if_the_document_says_so() {
+    let host = FakeHost::new();
+    let closed = document("deployed").replacen('{', r#"{"server":{"on_store_error":"closed"},"#, 1);
+    host.deploy(&closed);
+    host.set_store_unavailable(true);
+    let one = Isolate::sharing(&host);
+    for path in ["GET /v1/models", "GET /admin/v1/config"] {
+        let refused = block_on(one.send(path, None, ""));
+        assert_eq!(refused.status, 503);
+        assert_eq!(refused.body["error"]["code"], "store_unavailable", "{path}");
+    }
+    assert_eq!(block_on(one.send("GET /healthz", None, "")).status, 200);
+    host.set_store_unavailable(false);
+    host.advance(Duration::from_secs(5));
+    let _ = block_on(one.send("GET /v1/models", None, ""));
+    host.run_deferred();
+    assert_eq!(one.model(), "deployed");
+    // A store that fails later changes nothing: the version is known.
+    host.set_store_unavailable(true);
+    host.advance(Duration::from_secs(600));
+    assert_eq!(one.model(), "deployed");
+}
+
+#[test]
 fn invalid_version_keeps_the_last_one() {
     let one = Isolate::first();
     let other = Isolate::sharing(&one.fake);

@@ -138,3 +138,24 @@ fn finding_42_versions_have_the_operators_note() {
     let notes: Vec<Value> = one.versions().into_iter().map(|it| it["note"].clone()).collect();
     assert_eq!(notes, ["restored from 0: undo", "commit 1a2b3c", "deployed with the gateway"]);
 }
+
+#[test]
+fn two_versions_are_compared_in_both_directions() {
+    let isolate = Isolate::first();
+    isolate.put(&document("second"));
+    isolate.put(&document("third"));
+    let diff = |line: &str| isolate.assert_status(line, None, "", 200);
+    let shown = diff("GET config/versions/0/diff/2");
+    assert_eq!((&shown["from"]["version"], &shown["to"]["version"]), (&json!(0), &json!(2)));
+    let change =
+        json!({ "path": "routes.chat.models", "before": ["deployed"], "after": ["third"] });
+    assert_eq!(shown["changes"], json!([change]));
+    let back = diff("GET config/versions/2/diff/1");
+    assert_eq!(back["changes"][0]["after"], json!(["second"]));
+    assert_eq!(diff("GET config/versions/1/diff/1")["changes"], json!([]));
+    for wrong in ["3/diff/0", "0/diff/3", "x/diff/0"] {
+        let line = format!("GET config/versions/{wrong}");
+        let refused = isolate.assert_status(&line, None, "", 404);
+        assert_eq!(refused["error"]["code"], "version_not_found", "{wrong}");
+    }
+}
