@@ -176,7 +176,7 @@ export function createGateway(options = {}) {
     "GET sessions": (_, { who }) => page([...state.sessions.values()].filter((one) => who.role === "owner" || one.operator === who.operator).map((one) => ({ id: one.id, operator: one.operator, at: one.at, seen_at: one.seen, address: "203.0.113.7", agent: one.agent, current: one.id === who.id })), new URLSearchParams()),
     "DELETE sessions/:id": ({ id }) => { for (const [cookie, one] of state.sessions) if (one.id === id) state.sessions.delete(cookie); return {}; },
     "DELETE sessions": (_, { query }) => { for (const [cookie, one] of state.sessions) if (one.operator === query.get("operator")) state.sessions.delete(cookie); return {}; },
-    "GET consumers": (_, { query }) => page(allConsumers().filter((one) => one.id.startsWith(query.get("prefix") ?? "") && (!query.get("group") || one.group === query.get("group"))), query),
+    "GET consumers": (_, { query }) => page(allConsumers(), query),
     "POST consumers": (_, { who, body }) => {
       need(who, "editor");
       if (allConsumers().some((one) => one.id === body.id)) throw new Refusal(409, "already_exists", "The consumer exists.");

@@ -299,7 +299,7 @@ describe("providers", () => {
     await form.getByLabel("Base URL").fill(address);
     await form.getByLabel("Model", { exact: true }).fill("any-fail-401");
     await button(form, "Run test").click();
-    await form.getByText("key_refused", { exact: false }).waitFor();
+    await form.getByText("Failed: key_refused").waitFor();
     await form.getByLabel("Model", { exact: true }).fill("any");
     await button(form, "Run test").click();
     await form.getByText("Answered").waitFor();
