@@ -1,6 +1,8 @@
 // Simulated gateway: serves the built console with the headers of _headers, and the admin API from memory.
 //
-// It stands for the calls that the screens make, so that the browser tests need no compiler and no network.
+// It stands for the calls that the screens make, so that these browser tests need no compiler. tests/real has the
+// same screens before a real gateway, which decides who is right. Only here: an admin plane that is off, a ledger that
+// is away and comes back, an older gateway, ten thousand consumers, a vault, and a model's answer of 200 kB.
 // `node tests/gateway.mjs [PORT]` serves it for development; the tokens are `owner`, `editor`, and `viewer`.
 
 import { createHash, randomBytes } from "node:crypto";
