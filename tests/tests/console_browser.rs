@@ -1,5 +1,6 @@
 //! The web console in Chromium before both edges, with simulated model providers: `console/tests/real`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -36,7 +37,7 @@ static BROWSER: Mutex<()> = Mutex::const_new(());
 #[derive(Deserialize)]
 struct Gateway {
     config: Value,
-    secrets: std::collections::BTreeMap<String, String>,
+    secrets: BTreeMap<String, String>,
 }
 
 /// Whether there is a Chromium. `cargo xtask test` installs it and sets the variable.
