@@ -41,7 +41,7 @@ export const DOCUMENT = {
     { id: "personal-data", kind: "pii", check: ["request"], detect: ["email", "phone", "api_key"] },
     { id: "house-rules", kind: "words", check: ["request", "response"], list: "terms" },
   ],
-  cache: [{ id: "answers", routes: ["embeddings"] }],
+  cache: { ttl: "1h" },
   admin: { operators: [{ name: "ada", role: "editor", token: "secret:ADA_TOKEN" }, { name: "prometheus", role: "viewer", token: "secret:PROMETHEUS_TOKEN" }] },
 };
 

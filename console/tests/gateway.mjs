@@ -1,6 +1,8 @@
 // Simulated gateway: serves the built console with the headers of _headers, and the admin API from memory.
 //
-// It stands for the calls that the screens make, so that the browser tests need no compiler and no network.
+// It stands for the calls that the screens make, so that these browser tests need no compiler. tests/real has the
+// same screens before a real gateway, which decides who is right. Only here: an admin plane that is off, a ledger that
+// is away and comes back, an older gateway, ten thousand consumers, a vault, and a model's answer of 200 kB.
 // `node tests/gateway.mjs [PORT]` serves it for development; the tokens are `owner`, `editor`, and `viewer`.
 
 import { createHash, randomBytes } from "node:crypto";
@@ -176,7 +178,7 @@ export function createGateway(options = {}) {
     "GET sessions": (_, { who }) => page([...state.sessions.values()].filter((one) => who.role === "owner" || one.operator === who.operator).map((one) => ({ id: one.id, operator: one.operator, at: one.at, seen_at: one.seen, address: "203.0.113.7", agent: one.agent, current: one.id === who.id })), new URLSearchParams()),
     "DELETE sessions/:id": ({ id }) => { for (const [cookie, one] of state.sessions) if (one.id === id) state.sessions.delete(cookie); return {}; },
     "DELETE sessions": (_, { query }) => { for (const [cookie, one] of state.sessions) if (one.operator === query.get("operator")) state.sessions.delete(cookie); return {}; },
-    "GET consumers": (_, { query }) => page(allConsumers().filter((one) => one.id.startsWith(query.get("prefix") ?? "") && (!query.get("group") || one.group === query.get("group"))), query),
+    "GET consumers": (_, { query }) => page(allConsumers(), query),
     "POST consumers": (_, { who, body }) => {
       need(who, "editor");
       if (allConsumers().some((one) => one.id === body.id)) throw new Refusal(409, "already_exists", "The consumer exists.");
@@ -261,12 +263,11 @@ export function createGateway(options = {}) {
     "GET audit": (_, { query }) => page(state.audit.filter((entry) => (!query.get("target") || entry.target.startsWith(query.get("target"))) && (!query.get("action") || entry.action === query.get("action")) && (!query.get("by") || entry.by === query.get("by"))), query),
     "GET words/:list": ({ list }) => { if (!state.words.has(list)) throw new Refusal(404, "list_not_found", "no list"); return { count: state.words.get(list).length, words: state.words.get(list) }; },
     "PUT words/:list": ({ list }, { who, body }) => { need(who, "editor"); state.words.set(list, body.words); return { count: body.words.length }; },
-    "GET verdicts/summary": () => ({ data: state.isQuiet ? [] : [{ guard: "personal-data", label: "email", result: "mask", consumer: "support-bot", count: 412 }, { guard: "personal-data", label: "phone", result: "mask", consumer: "website", count: 120 }, { guard: "house-rules", label: "terms", result: "block", consumer: "acme", count: 17 }] }),
     "GET verdicts": (_, { query }) => page(state.log.filter((one) => one.guards.length > 0).map((one) => ({ id: `v${one.row.id}`, at: new Date(one.row.at_ms).toISOString(), request_id: one.row.id, consumer: one.row.consumer, route: one.row.route, guard: "personal-data", phase: "request", result: "block", label: "email", level: "high", content: "My address is g•••@example.com" })).filter((row) => ["guard", "result", "consumer", "label"].every((name) => !query.get(name) || row[name] === query.get(name))), query),
     "POST guards/:id/check": (_, { who, body }) => { need(who, "editor"); const isFound = /\d{6,}|@|\+\d/.test(body.text); return isFound ? { result: "mask", findings: [{ label: "phone", level: "high" }], masked: body.text.replace(/[+\d][\d ]{6,}/, "***"), error: null } : { result: "pass", findings: [], masked: null, error: null }; },
     "DELETE cache": (_, { who, query }) => { need(who, "editor"); return query.get("cursor") ? { deleted: 9, more: false, cursor: null } : { deleted: 32, more: true, cursor: "1" }; },
     "GET requests/histogram": (_, { query }) => {
-      const size = { minute: 60_000, hour, day: 24 * hour }[query.get("step")];
+      const size = { "1m": 60_000, "1h": hour, "24h": 24 * hour }[query.get("step")];
       const begin = Math.floor(Date.parse(query.get("from")) / size) * size;
       const slots = Array.from({ length: Math.ceil((Date.now() - begin) / size) }, (_, index) => ({ start: new Date(begin + index * size).toISOString(), requests: 0, by_outcome: {} }));
       for (const { row } of state.log.filter((one) => matches(one.row, query))) { const slot = slots[Math.floor((row.at_ms - begin) / size)]; if (slot) { slot.requests += 1; slot.by_outcome[row.outcome] = (slot.by_outcome[row.outcome] ?? 0) + 1; } }
@@ -305,7 +306,7 @@ export function createGateway(options = {}) {
     },
   };
   const table = Object.entries(calls).map(([name, answer]) => { const [method, path] = name.split(" "); return { method, answer, pattern: new RegExp(`^${path.replace(/:(\w+)/g, "(?<$1>[^/]+)").replace(".", "\\.")}$`) }; });
-  const NEW = /^(session|requests|targets|health|kinds|match|try|vault|secrets|guards|verdicts\/summary|config\/schema|config\/versions\/\d+\/diff|providers)/;
+  const NEW = /^(session|requests|targets|health|kinds|match|try|vault|secrets|guards|config\/schema|config\/versions\/\d+\/diff|providers)/;
 
   async function admin(path, method, context) {
     const { request, reply, body } = context;
@@ -324,7 +325,7 @@ export function createGateway(options = {}) {
     if (!who) throw new Refusal(401, "invalid_api_key", "Sign in.");
     who.seen = new Date().toISOString();
     if (path === "session" && method === "DELETE") { state.sessions.delete(cookie); return {}; }
-    if (path === "session") return { operator: who.operator, role: who.role, session: who.id, expires_at: new Date(Date.now() + 12 * hour).toISOString(), idle_seconds: 1800, edge: "cloudflare", version: "0.3.0", config_version: current().version, can: {} };
+    if (path === "session") return { operator: who.operator, role: who.role, session: who.id, expires_at: new Date(Date.now() + 12 * hour).toISOString(), idle_seconds: 1800, edge: "cloudflare", version: "0.3.0", config_version: current().version, can: { change_config: true, issue_keys: true, vault: true } };
     if (state.isOld && NEW.test(path)) throw new Refusal(404, "unknown_url", "There is no such page.");
     for (const { method: known, pattern, answer } of table) {
       const found = known === method && pattern.exec(path);

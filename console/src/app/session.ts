@@ -36,6 +36,9 @@ export function may(role: Role): boolean {
   return own !== undefined && RANK[own] >= RANK[role];
 }
 
+/** Whether this gateway keeps provider keys itself. */
+export const hasVault = (): boolean => session.value?.can?.vault === true;
+
 export async function readSession(): Promise<void> {
   try {
     const session = await get<Session>("session", { isSignIn: true });

@@ -95,13 +95,16 @@ export async function get<T>(path: string, options: CallOptions = {}): Promise<T
   return (await call<T>("GET", path, options)).data;
 }
 
+/** Parameters as the gateway decodes them: a `+` is a plus sign, not a space. */
+export const encodeQuery = (search: URLSearchParams): string => search.toString().replaceAll("+", "%20");
+
 /** Path with parameters; absent and empty ones are left out. */
 export function withQuery(path: string, parameters: Record<string, string | number | boolean | string[] | null | undefined>): string {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
     for (const one of [value].flat()) if (one !== null && one !== undefined && one !== "" && one !== false) search.append(name, String(one));
   }
-  const text = search.toString();
+  const text = encodeQuery(search);
   return text ? `${path}?${text}` : path;
 }
 

@@ -152,10 +152,6 @@ export interface SessionRow {
   current?: boolean;
 }
 
-export interface VerdictSummary {
-  data: { guard: string; label: string; result: string; consumer?: string; count: number }[];
-}
-
 export interface GuardCheck {
   result: "pass" | "mask" | "block" | "error" | "off";
   findings: { label: string; level: string }[];

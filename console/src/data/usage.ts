@@ -1,7 +1,7 @@
 // Usage: ranges, reading in parts, sums and series.
 
 import type { components } from "./api";
-import { ApiError, call, withQuery } from "./client";
+import { ApiError, call, encodeQuery, withQuery } from "./client";
 import type { Reader } from "./resource";
 import { param } from "../app/router";
 
@@ -57,11 +57,11 @@ export function usagePath(at: Pick<Period, "from" | "to">, step: Step | "total",
 /** Reads one part. A gateway that does not know `bins` answers without them. */
 async function readPart(name: string, query: URLSearchParams, options: { signal: AbortSignal; poll: boolean }): Promise<{ data: Usage }> {
   try {
-    return await call<Usage>("GET", `${name}?${query}`, options);
+    return await call<Usage>("GET", `${name}?${encodeQuery(query)}`, options);
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 400 || !query.has("bins")) throw error;
     query.delete("bins");
-    return call<Usage>("GET", `${name}?${query}`, options);
+    return call<Usage>("GET", `${name}?${encodeQuery(query)}`, options);
   }
 }
 

@@ -19,15 +19,25 @@ export type Consumer = components["schemas"]["Consumer"];
 
 const PAGE = 200;
 
-/** First page with the filters; an older gateway has no filters and gets none. */
-const readFirst: Reader<Page<Consumer> & { isUnfiltered?: boolean }> = async (path, options) => {
-  try {
-    return await call<Page<Consumer>>("GET", path, options);
-  } catch (error) {
-    if (!(error instanceof ApiError) || error.status !== 400) throw error;
-    const reply = await call<Page<Consumer>>("GET", `consumers?limit=${PAGE}`, options);
-    return { ...reply, data: { ...reply.data, isUnfiltered: true } };
+/** Pages that one search reads at most: the API lists consumers, and the console compares their names. */
+const MAX_PAGES_SEARCHED = 60;
+
+/** Reads from a cursor until a page is full of consumers that the filters keep, or none is left. */
+async function search(prefix: string, group: string, from: string | null, options?: Parameters<Reader<unknown>>[1]): Promise<Page<Consumer>> {
+  const found: Consumer[] = [];
+  let cursor = from;
+  for (let pages = 0; pages < MAX_PAGES_SEARCHED; pages++) {
+    const page = await get<Page<Consumer>>(withQuery("consumers", { limit: PAGE, cursor }), options);
+    found.push(...page.data.filter((row) => row.id.startsWith(prefix) && (group === "" || row.group === group)));
+    cursor = page.cursor;
+    if (!cursor || found.length >= PAGE) break;
   }
+  return { data: found, cursor };
+}
+
+const readFirst: Reader<Page<Consumer>> = async (path, options) => {
+  const filters = new URLSearchParams(path.split("?")[1]);
+  return { data: await search(filters.get("prefix") ?? "", filters.get("group") ?? "", null, options), etag: null };
 };
 
 function NewConsumer({ document, onClose }: { document: Document | undefined; onClose: () => void }) {
@@ -74,15 +84,14 @@ function List({ document }: { document: Document | undefined }) {
   const prefix = param("prefix");
   const group = param("group");
   const path = withQuery("consumers", { limit: PAGE, prefix, group });
-  const first = useResource<Page<Consumer> & { isUnfiltered?: boolean }>(path, { reader: readFirst });
+  const first = useResource<Page<Consumer>>(path, { reader: readFirst });
   const further = more?.of === path ? more : null;
   const cursor = further ? further.cursor : first.data?.cursor;
-  const filter = (rows: Consumer[]): Consumer[] => (first.data?.isUnfiltered ? rows.filter((row) => row.id.startsWith(prefix) && (group === "" || row.group === group)) : rows);
   async function readMore(): Promise<void> {
     if (!cursor || busy) return;
     setBusy(true);
     try {
-      const page = await get<Page<Consumer>>(withQuery("consumers", first.data?.isUnfiltered ? { limit: PAGE, cursor } : { limit: PAGE, prefix, group, cursor }));
+      const page = await search(prefix, group, cursor);
       setMore({ of: path, rows: [...(further?.rows ?? []), ...page.data], cursor: page.cursor });
     } catch (error) {
       toast(error instanceof Error ? error.message : String(error), "bad");
@@ -100,7 +109,7 @@ function List({ document }: { document: Document | undefined }) {
       </div>
       <Load of={first}>
         {(page) => {
-          const rows = filter([...page.data, ...(further?.rows ?? [])]);
+          const rows = [...page.data, ...(further?.rows ?? [])];
           return (
             <Panel title={t("consumers.shown", { n: rows.length, count: count(rows.length) })} flush footer={cursor ? <Button small busy={busy} onClick={() => void readMore()}>{t("action.more", { n: PAGE })}</Button> : undefined}>
               {rows.length === 0 ? <Empty title={prefix || group ? t("consumers.none_found") : t("consumers.none")}><p>{t("consumers.none_why")}</p></Empty> : (

@@ -7,7 +7,7 @@ import { ApiError, call, escapePath, get, withQuery } from "../data/client";
 import type { components } from "../data/api";
 import type { Document, Guard } from "../data/document";
 import { reload, useResource, type Page } from "../data/resource";
-import type { GuardCheck, VerdictSummary } from "../data/shapes";
+import type { GuardCheck } from "../data/shapes";
 import { Button, Segments, SelectField, TextField } from "../kit/controls";
 import { toast } from "../kit/dialog";
 import { requestPath } from "../kit/facts";
@@ -100,19 +100,43 @@ function Words({ list }: { list: string }) {
   );
 }
 
+/** Verdicts that the summary counts: the most that one call returns. */
+const SUMMARIZED = 200;
+
+interface Finding {
+  guard: string;
+  label: string;
+  result: string;
+  consumer: string;
+  count: number;
+}
+
+/** Counts verdicts that agree in guard, label, result, and consumer; the most frequent come first. */
+function summarize(verdicts: Verdict[]): Finding[] {
+  const found = new Map<string, Finding>();
+  for (const { guard, label, result, consumer } of verdicts) {
+    const name = [guard, label, result, consumer].join(" ");
+    const finding = found.get(name) ?? { guard, label, result, consumer, count: 0 };
+    finding.count += 1;
+    found.set(name, finding);
+  }
+  return [...found.values()].sort((left, right) => right.count - left.count);
+}
+
 function Summary() {
-  const summary = useResource<VerdictSummary>("verdicts/summary", { every: 30_000 });
+  const verdicts = useResource<Page<Verdict>>(`verdicts?limit=${SUMMARIZED}`, { every: 30_000 });
   return (
-    <Panel title={t("guards.findings")} about={t("guards.findings_about")} flush>
-      <Load of={summary}>
-        {(data) => {
-          const most = Math.max(1, ...data.data.map((row) => row.count));
-          return data.data.length === 0 ? <Empty title={t("guards.no_findings")} /> : (
-            <Table caption={t("guards.findings")} rows={data.data} id={(row) => [row.guard, row.label, row.result, row.consumer].join(" ")} columns={[
+    <Panel title={t("guards.findings")} about={t("guards.findings_about", { n: SUMMARIZED })} flush>
+      <Load of={verdicts}>
+        {(page) => {
+          const findings = summarize(page.data);
+          const most = Math.max(1, ...findings.map((row) => row.count));
+          return findings.length === 0 ? <Empty title={t("guards.no_findings")} /> : (
+            <Table caption={t("guards.findings")} rows={findings} id={(row) => [row.guard, row.label, row.result, row.consumer].join(" ")} columns={[
               { head: t("guards.guard"), cell: (row) => row.guard },
-              { head: t("guards.label"), cell: (row) => <span class="tag">{row.label}</span> },
+              { head: t("guards.label"), cell: (row) => (row.label ? <span class="tag">{row.label}</span> : "–") },
               { head: t("guards.result"), cell: (row) => <Badge kind={resultKind(row.result)}>{resultName(row.result)}</Badge> },
-              { head: t("requests.consumer"), cell: (row) => row.consumer ?? "–" },
+              { head: t("requests.consumer"), cell: (row) => row.consumer || "–" },
               { head: t("guards.count"), cell: (row) => <Meter share={row.count / most} kind="var(--s4)" label={count(row.count)} />, sort: (row) => row.count },
             ]} />
           );
@@ -171,7 +195,7 @@ function Verdicts({ guards }: { guards: Guard[] }) {
                 { head: t("time.time"), cell: (row) => dayTime(row.at) },
                 { head: t("guards.result"), cell: (row) => <Badge kind={resultKind(row.result)}>{resultName(row.result)}</Badge> },
                 { head: t("guards.guard"), cell: (row) => row.guard },
-                { head: t("guards.label"), cell: (row) => <span class="tag">{row.label}</span> },
+                { head: t("guards.label"), cell: (row) => (row.label ? <span class="tag">{row.label}</span> : "–") },
                 { head: t("guards.level"), cell: (row) => row.level },
                 { head: t("guards.phase"), cell: (row) => (row.phase === "request" ? t("guards.request") : t("guards.response")) },
                 { head: t("requests.consumer"), cell: (row) => <a href={href(`consumers/${encodeURIComponent(row.consumer)}`)}>{row.consumer}</a> },

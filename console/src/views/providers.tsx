@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 
 import { go, href, segments } from "../app/router";
+import { hasVault, may } from "../app/session";
 import { withQuery } from "../data/client";
 import { targetName, type Document, type Provider, type Route } from "../data/document";
 import { useResource, type Page } from "../data/resource";
@@ -30,8 +31,8 @@ function useFacts(): Facts {
   const range = { from: new Date(hour.from * 1000).toISOString(), to: new Date(hour.to * 1000).toISOString() };
   const targets = useResource<Page<TargetRow>>(withQuery("targets", range), { every: 15_000 });
   const health = useResource<Health>("health", { every: 15_000 });
-  const secrets = useResource<Page<SecretEntry>>("secrets");
-  const vault = useResource<Page<VaultEntry>>("vault");
+  const secrets = useResource<Page<SecretEntry>>(may("owner") ? "secrets" : null);
+  const vault = useResource<Page<VaultEntry>>(hasVault() && may("editor") ? "vault" : null);
   return { targets: targets.data?.data ?? [], health: health.data, secrets: secrets.data?.data ?? [], vault: vault.data?.data ?? [] };
 }
 

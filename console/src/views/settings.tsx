@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 
 import { applyTheme, remember, theme, zone, type Theme } from "../app/preferences";
-import { session } from "../app/session";
+import { hasVault, may, session } from "../app/session";
 import { ApiError, call, escapePath } from "../data/client";
 import type { Document } from "../data/document";
 import { reload, useResource, type Page } from "../data/resource";
@@ -133,9 +133,9 @@ export function View() {
     <>
       <Head title={t("nav.settings")} />
       <Look />
-      <Vault />
+      {hasVault() && may("editor") && <Vault />}
       <div class="grid two">
-        <Secrets />
+        {may("owner") && <Secrets />}
         <div class="stack">
           <Panel title={t("settings.about")}>
             <dl class="pairs">

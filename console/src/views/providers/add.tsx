@@ -1,14 +1,14 @@
 // New provider: choose a kind, paste a key, test it, publish.
 
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 
 import "./providers.css";
 
-import { may, session } from "../../app/session";
+import { hasVault, may, session } from "../../app/session";
 import { ApiError, call, escapePath, type Problem } from "../../data/client";
 import { withField, type Document, type Provider } from "../../data/document";
 import { reload, useResource, type Page } from "../../data/resource";
-import type { Kind, VaultEntry } from "../../data/shapes";
+import type { Kind } from "../../data/shapes";
 import { Button, Segments, TextField } from "../../kit/controls";
 import { Dialog } from "../../kit/dialog";
 import { ErrorNotice, Load, Notice, Panel, errorText } from "../../kit/layout";
@@ -52,18 +52,12 @@ export function AddProvider({ document, etag, onClose, onDone }: { document: Doc
   const [account, setAccount] = useState("");
   const [key, setKey] = useState("");
   const [name, setName] = useState("");
-  const [place, setPlace] = useState<Place>("vault");
+  const [place, setPlace] = useState<Place>(hasVault() ? "vault" : "secret");
   const [error, setError] = useState<ApiError | null>(null);
   const [problems, setProblems] = useState<Problem[]>([]);
   const [busy, setBusy] = useState(false);
   const [isTried, setTried] = useState(false);
   const [isPublishing, setPublishing] = useState(false);
-
-  // A gateway without a vault answers with an error: its keys are secrets of the host.
-  const vault = useResource<Page<VaultEntry>>("vault");
-  useEffect(() => {
-    if (vault.error && place === "vault" && key === "") setPlace("secret");
-  }, [vault.error]);
 
   const taken = (document.providers ?? []).some((provider) => provider.id === id.trim());
   const needsAddress = kind?.needs_base_url ?? false;
@@ -136,7 +130,7 @@ export function AddProvider({ document, etag, onClose, onDone }: { document: Doc
               {kind.needs_account && <TextField label={t("providers.account")} hint={t("providers.account_hint")} value={account} error={(isTried ? missing.account : undefined) ?? of("account")} onInput={setAccount} />}
               <div class="field wide">
                 <span class="legend">{t("providers.key_place")}</span>
-                <div><Segments<Place> label={t("providers.key_place")} value={place} onChange={setPlace} choices={[{ value: "vault", label: t("providers.place_vault") }, { value: "secret", label: t("providers.place_secret") }, { value: "none", label: t("providers.place_none") }]} /></div>
+                <div><Segments<Place> label={t("providers.key_place")} value={place} onChange={setPlace} choices={[...(hasVault() ? [{ value: "vault" as const, label: t("providers.place_vault") }] : []), { value: "secret", label: t("providers.place_secret") }, { value: "none", label: t("providers.place_none") }]} /></div>
                 <p class="hint">{t(`providers.place_${place}_about`)}</p>
               </div>
               {place === "vault" && <TextField wide label={t("providers.api_key")} type="password" value={key} error={isTried ? missing.key : undefined} hint={kind.keys_url ? <>{t("providers.key_where")} <a href={kind.keys_url} target="_blank" rel="noreferrer">{kind.keys_url.replace(/^https:\/\//, "")}</a></> : t("providers.key_hint")} onInput={setKey} />}

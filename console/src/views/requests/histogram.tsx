@@ -15,7 +15,7 @@ interface Slot {
 const COLORS: Record<string, string> = { answered: "var(--s1)", refused: "var(--s7)", blocked: "var(--s4)", truncated: "var(--s2)", failed: "var(--s5)", hung_up: "var(--s8)" };
 
 export function Histogram({ filters, from, seconds, isLive }: { filters: Record<string, string>; from: string; seconds: number; isLive: boolean }) {
-  const step = seconds <= 3600 ? "minute" : seconds <= 86_400 ? "hour" : "day";
+  const step = seconds <= 3600 ? "1m" : seconds <= 86_400 ? "1h" : "24h";
   const histogram = useResource<{ data: Slot[] }>(withQuery("requests/histogram", { ...filters, step, from }), { every: isLive ? 10_000 : undefined });
   const slots = histogram.data?.data;
   if (!slots || slots.length === 0) return null;
