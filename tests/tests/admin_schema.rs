@@ -42,8 +42,9 @@ async fn answers_are_those_of_the_document(edge_kind: EdgeKind) -> anyhow::Resul
         .args(["--checks", CHECKS, "--phases", "fuzzing"])
         .args(["--max-examples", "3", "--max-time", SECONDS, "--seed", "1"])
         // A document that is put in force would change the gateway under test. There is no provider, whose
-        // failure is a 502 of its list of models.
+        // failure is a 502 of its list of models. The events of `/try` have no schema.
         .args(["--exclude-path", "/config", "--exclude-path", "/providers/{provider}/models"])
+        .args(["--exclude-path", "/try"])
         .args(["--warnings", "off", "--no-color", "--no-shrink"])
         .current_dir(root());
     let output = tokio::task::spawn_blocking(move || run.output()).await?.context("it starts")?;

@@ -137,8 +137,6 @@ impl Step {
             Self::Edges => {
                 tools::packages(processes)?;
                 tools::redis(processes)?;
-                tools::chromium(processes)?;
-                cargo.env("SERIN_NEEDS_CHROMIUM", "1");
                 cargo.env("SERIN_PYTHON", tools::python(processes)?);
                 if let Some(programs) = tools::agents(processes) {
                     cargo.env("SERIN_AGENTS", programs);
