@@ -24,6 +24,11 @@ export class ApiError extends Error {
     super(message);
   }
 
+  /** The error of a call, whatever went wrong. */
+  static of(failure: unknown): ApiError {
+    return failure instanceof ApiError ? failure : new ApiError(String(failure), 0, "");
+  }
+
   /** Whether this gateway is older than the screen: it has no such call. */
   get isUnknownCall(): boolean {
     return (this.status === 404 && this.code === "unknown_url") || this.status === 405;

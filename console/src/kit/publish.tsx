@@ -103,7 +103,7 @@ export function Publish({ title, edit, basis, note: firstNote = "", onClose, onD
       }
       setDraft({ etag, document: after, change });
     } catch (failure) {
-      const known = failure instanceof ApiError ? failure : new ApiError(String(failure), 0, "");
+      const known = ApiError.of(failure);
       setError(known);
       if (known.problems.length > 0) onProblems?.(known.problems);
     }

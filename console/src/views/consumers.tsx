@@ -3,10 +3,11 @@
 import { useState } from "preact/hooks";
 
 import { go, href, param, segments, setQuery } from "../app/router";
-import { ApiError, call, get, withQuery } from "../data/client";
+import { call, get, withQuery } from "../data/client";
 import type { components } from "../data/api";
 import type { Document } from "../data/document";
 import { forget, useResource, type Page, type Reader } from "../data/resource";
+import { useAttempt } from "../kit/attempt";
 import { Button, CheckList, SelectField, TextField } from "../kit/controls";
 import { Dialog, toast } from "../kit/dialog";
 import { count, moment } from "../kit/format";
@@ -44,26 +45,20 @@ function NewConsumer({ document, onClose }: { document: Document | undefined; on
   const [id, setId] = useState("");
   const [group, setGroup] = useState("");
   const [routes, setRoutes] = useState<string[]>([]);
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
+  const { error, busy, attempt } = useAttempt();
   const [isTried, setTried] = useState(false);
   const invalid = /^[A-Za-z0-9._-]{1,100}$/.test(id) ? undefined : t("consumers.id_rule");
   const own = error?.field === "id" || error?.code === "already_exists" ? (error.code === "already_exists" ? t("form.taken") : error.message) : undefined;
   async function create(): Promise<void> {
     setTried(true);
     if (invalid) return;
-    setBusy(true);
-    setError(null);
-    try {
+    await attempt(async () => {
       await call("POST", "consumers", { body: { id, ...(group ? { group } : {}), ...(routes.length > 0 ? { routes } : {}) } });
       forget("consumers");
       toast(t("consumers.created", { id }));
       onClose();
       go(`consumers/${encodeURIComponent(id)}`);
-    } catch (failure) {
-      setError(failure instanceof ApiError ? failure : new ApiError(String(failure), 0, ""));
-    }
-    setBusy(false);
+    });
   }
   return (
     <Dialog title={t("consumers.add")} onClose={onClose} footer={<><Button onClick={onClose}>{t("action.cancel")}</Button><Button kind="primary" need="editor" busy={busy} onClick={() => void create()}>{t("action.create")}</Button></>}>

@@ -3,11 +3,12 @@
 import { useState } from "preact/hooks";
 
 import { href, param, setQuery } from "../app/router";
-import { ApiError, call, escapePath, get, withQuery } from "../data/client";
+import { call, escapePath, get, withQuery } from "../data/client";
 import type { components } from "../data/api";
 import type { Document, Guard } from "../data/document";
 import { reload, useResource, type Page } from "../data/resource";
 import type { GuardCheck } from "../data/shapes";
+import { useAttempt } from "../kit/attempt";
 import { Button, Segments, SelectField, TextField } from "../kit/controls";
 import { toast } from "../kit/dialog";
 import { requestPath } from "../kit/facts";
@@ -26,18 +27,12 @@ function Try({ guards }: { guards: Guard[] }) {
   const [phase, setPhase] = useState<"request" | "response">("request");
   const [text, setText] = useState("");
   const [found, setFound] = useState<GuardCheck | null>(null);
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
+  const { error, busy, attempt } = useAttempt();
   async function check(): Promise<void> {
-    setBusy(true);
-    setError(null);
     setFound(null);
-    try {
+    await attempt(async () => {
       setFound((await call<GuardCheck>("POST", `guards/${escapePath(guard)}/check`, { body: { text, phase } })).data);
-    } catch (failure) {
-      setError(failure instanceof ApiError ? failure : new ApiError(String(failure), 0, ""));
-    }
-    setBusy(false);
+    });
   }
   return (
     <Panel title={t("guards.try")} about={t("guards.try_about")}>
@@ -68,20 +63,14 @@ function Words({ list }: { list: string }) {
   const path = `words/${escapePath(list)}`;
   const words = useResource<{ count: number; words: string[] }>(path);
   const [text, setText] = useState<string | null>(null);
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
+  const { error, busy, attempt } = useAttempt();
   async function save(): Promise<void> {
-    setBusy(true);
-    setError(null);
-    try {
+    await attempt(async () => {
       await call("PUT", path, { body: { words: (text ?? "").split("\n").map((word) => word.trim()).filter(Boolean) } });
       reload(path);
       setText(null);
       toast(t("guards.words_saved"));
-    } catch (failure) {
-      setError(failure instanceof ApiError ? failure : new ApiError(String(failure), 0, ""));
-    }
-    setBusy(false);
+    });
   }
   const stored = words.data?.words.join("\n") ?? "";
   const isMissing = words.error?.status === 404;

@@ -42,7 +42,7 @@ function MatchBox() {
       setFound(await get<Match>(withQuery("match", { model: model.trim() })));
     } catch (failure) {
       setFound(null);
-      setError(failure instanceof ApiError ? failure : new ApiError(String(failure), 0, ""));
+      setError(ApiError.of(failure));
     }
   }
   return (

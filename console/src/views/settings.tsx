@@ -4,10 +4,11 @@ import { useState } from "preact/hooks";
 
 import { applyTheme, remember, theme, zone, type Theme } from "../app/preferences";
 import { hasVault, may, session } from "../app/session";
-import { ApiError, call, escapePath } from "../data/client";
+import { call, escapePath } from "../data/client";
 import type { Document } from "../data/document";
 import { reload, useResource, type Page } from "../data/resource";
 import type { SecretEntry, VaultEntry } from "../data/shapes";
+import { useAttempt } from "../kit/attempt";
 import { Button, Segments, SelectField, TextField } from "../kit/controls";
 import { Confirm, Dialog, toast } from "../kit/dialog";
 import { ago, moment, money } from "../kit/format";
@@ -33,21 +34,15 @@ function SetKey({ name: fixed, onClose }: { name?: string; onClose: () => void }
   const [name, setName] = useState(fixed ?? "");
   const [value, setValue] = useState("");
   const [note, setNote] = useState("");
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
+  const { error, busy, attempt } = useAttempt();
   async function save(): Promise<void> {
-    setBusy(true);
-    setError(null);
-    try {
+    await attempt(async () => {
       await call("PUT", `vault/${escapePath(name.trim())}`, { body: { value: value.trim(), ...(note ? { note } : {}) } });
       setValue("");
       reload("vault");
       toast(t("vault.saved", { name }));
       onClose();
-    } catch (failure) {
-      setError(failure instanceof ApiError ? failure : new ApiError(String(failure), 0, ""));
-    }
-    setBusy(false);
+    });
   }
   return (
     <Dialog title={fixed ? t("vault.replace", { name: fixed }) : t("vault.add")} onClose={onClose} footer={<><Button onClick={onClose}>{t("action.cancel")}</Button><Button kind="primary" need="owner" busy={busy} disabled={name.trim() === "" || value.trim() === ""} reason={t("form.required")} onClick={() => void save()}>{t("action.save")}</Button></>}>

@@ -36,7 +36,7 @@ function Restore({ version, current, etag, onClose }: { version: Version; curren
       toast(t("publish.done", { version: data.version }));
       onClose();
     } catch (failure) {
-      const known = failure instanceof ApiError ? failure : new ApiError(String(failure), 0, "");
+      const known = ApiError.of(failure);
       // Somebody was faster: the newer version is the one to replace from here on, after another look.
       if (known.status === 412) setTag((await get<Page<Version>>("config/versions?limit=1")).data[0]?.etag ?? tag);
       setError(known);

@@ -3,11 +3,12 @@
 import { useState } from "preact/hooks";
 
 import { go, href } from "../../app/router";
-import { ApiError, call, escapePath } from "../../data/client";
+import { call, escapePath } from "../../data/client";
 import type { components } from "../../data/api";
 import type { Document } from "../../data/document";
 import { forget, reload, useResource } from "../../data/resource";
 import { groupBy, nameIn, readUsage, totals, usagePath, percentile, type Usage } from "../../data/usage";
+import { useAttempt } from "../../kit/attempt";
 import { Button, Check, CheckList, TextField } from "../../kit/controls";
 import { Confirm, Dialog, toast } from "../../kit/dialog";
 import { count, moment, money, ms, short } from "../../kit/format";
@@ -24,21 +25,15 @@ function EditConsumer({ consumer, document, onClose }: { consumer: Consumer; doc
   const [isAll, setAll] = useState(consumer.routes === undefined);
   const [routes, setRoutes] = useState(consumer.routes ?? []);
   const [isDisabled, setDisabled] = useState(consumer.disabled ?? false);
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
+  const { error, busy, attempt } = useAttempt();
   async function save(): Promise<void> {
-    setBusy(true);
-    setError(null);
-    try {
+    await attempt(async () => {
       await call("PATCH", `consumers/${escapePath(consumer.id)}`, { body: { group: group || null, routes: isAll ? null : routes, disabled: isDisabled } });
       forget("consumers?");
       reload(`consumers/${escapePath(consumer.id)}`);
       toast(t("consumers.changed", { id: consumer.id }));
       onClose();
-    } catch (failure) {
-      setError(failure instanceof ApiError ? failure : new ApiError(String(failure), 0, ""));
-    }
-    setBusy(false);
+    });
   }
   return (
     <Dialog title={t("consumers.edit", { id: consumer.id })} onClose={onClose} footer={<><Button onClick={onClose}>{t("action.cancel")}</Button><Button kind="primary" need="editor" busy={busy} onClick={() => void save()}>{t("action.save")}</Button></>}>

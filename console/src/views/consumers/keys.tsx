@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 import { ApiError, call, escapePath } from "../../data/client";
 import type { components } from "../../data/api";
 import { reload, useResource, type Page } from "../../data/resource";
+import { useAttempt } from "../../kit/attempt";
 import { Button, Check, Copy, Segments, SelectField, TextField } from "../../kit/controls";
 import { Confirm, Dialog, toast } from "../../kit/dialog";
 import { ago, moment } from "../../kit/format";
@@ -14,8 +15,6 @@ import { t } from "../../lang";
 
 type Key = components["schemas"]["Key"] & { last_used_at?: string | null };
 type Issued = components["schemas"]["IssuedKey"];
-
-const known = (failure: unknown): ApiError => (failure instanceof ApiError ? failure : new ApiError(String(failure), 0, ""));
 
 /** The one place where a key is visible. It lives in this component and leaves with it. */
 function Once({ issued, consumer, onClose }: { issued: Issued; consumer: string; onClose: () => void }) {
@@ -62,22 +61,16 @@ function NewKey({ consumer, onClose, onIssued }: { consumer: string; onClose: ()
   const [note, setNote] = useState("");
   const [lifetime, setLifetime] = useState("90");
   const [custom, setCustom] = useState("");
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
+  const { error, busy, attempt } = useAttempt();
   async function create(): Promise<void> {
-    setBusy(true);
-    setError(null);
-    try {
+    await attempt(async () => {
       const expires_at = expiry(lifetime, custom);
       const { data } = await call<Issued>("POST", `consumers/${escapePath(consumer)}/keys`, { body: { ...(mode === "adopt" ? { key: key.trim() } : {}), ...(expires_at ? { expires_at } : {}), ...(note ? { note } : {}) } });
       reload(`consumers/${escapePath(consumer)}/keys`);
       onClose();
       if (data.key) onIssued(data);
       else toast(t("keys.adopted_done"));
-    } catch (failure) {
-      setError(known(failure));
-    }
-    setBusy(false);
+    });
   }
   const fields = ["key", "note", "expires_at"];
   const of = (field: string): string | undefined => (error?.field === field ? error.message : undefined);
@@ -107,7 +100,7 @@ function Roll({ consumer, of, onClose, onIssued }: { consumer: string; of: Key; 
       onClose();
       onIssued(data);
     } catch (failure) {
-      setError(known(failure));
+      setError(ApiError.of(failure));
     }
     setBusy(false);
   }
@@ -133,7 +126,7 @@ function Expire({ consumer, of, onClose }: { consumer: string; of: Key; onClose:
       reload(`consumers/${escapePath(consumer)}/keys`);
       onClose();
     } catch (failure) {
-      setError(known(failure));
+      setError(ApiError.of(failure));
     }
     setBusy(false);
   }

@@ -3,9 +3,10 @@
 import { useState } from "preact/hooks";
 
 import { href } from "../../app/router";
-import { ApiError, call, escapePath } from "../../data/client";
+import { call, escapePath } from "../../data/client";
 import type { components } from "../../data/api";
 import { reload, useResource } from "../../data/resource";
+import { useAttempt } from "../../kit/attempt";
 import { Button, Segments, SelectField, TextField } from "../../kit/controls";
 import { Dialog, toast } from "../../kit/dialog";
 import { ago, count, money } from "../../kit/format";
@@ -29,25 +30,19 @@ function Adjust({ limit, value, quotas, onClose }: { limit: string; value: strin
   const quota = quotas.find((one) => one.measure === measure);
   const [lasts, setLasts] = useState(quota?.per === "day" || quota?.per === "month" ? "this_period" : "permanent");
   const [until, setUntil] = useState("");
-  const [error, setError] = useState<ApiError | null>(null);
-  const [busy, setBusy] = useState(false);
+  const { error, busy, attempt } = useAttempt();
   const [isTried, setTried] = useState(false);
   const invalid = number.trim() === "" || !Number.isFinite(Number(number)) || (mode === "left" && Number(number) < 0);
   async function save(): Promise<void> {
     setTried(true);
     if (invalid) return;
-    setBusy(true);
-    setError(null);
-    try {
+    await attempt(async () => {
       const duration = lasts === "until" ? { until: new Date(until).toISOString() } : { for: lasts };
       await call("POST", `limits/${escapePath(limit)}/${escapePath(value)}/adjust`, { body: { measure, [mode]: Number(number), ...duration } });
       reload("limits");
       toast(t("limits.adjusted"));
       onClose();
-    } catch (failure) {
-      setError(failure instanceof ApiError ? failure : new ApiError(String(failure), 0, ""));
-    }
-    setBusy(false);
+    });
   }
   const own = error?.field === mode ? error.message : undefined;
   return (

@@ -2,8 +2,9 @@
 
 import { useState } from "preact/hooks";
 
-import { ApiError, call, escapePath } from "../../data/client";
+import { call, escapePath } from "../../data/client";
 import type { TestResult } from "../../data/shapes";
+import { useAttempt } from "../../kit/attempt";
 import { Button, TextField } from "../../kit/controls";
 import { ms } from "../../kit/format";
 import { ErrorNotice, Notice } from "../../kit/layout";
@@ -23,22 +24,16 @@ export function TestOutcome({ result }: { result: TestResult }) {
 /** Fields and button of a test. `body` is what the call sends besides the model. */
 export function Test({ providerId, models, body, onResult }: { providerId?: string; models: string[]; body?: () => Record<string, unknown>; onResult?: (result: TestResult) => void }) {
   const [model, setModel] = useState(models[0] ?? "");
-  const [busy, setBusy] = useState(false);
+  const { error, busy, attempt } = useAttempt();
   const [result, setResult] = useState<TestResult | null>(null);
-  const [error, setError] = useState<ApiError | null>(null);
   async function run(): Promise<void> {
-    setBusy(true);
-    setError(null);
     setResult(null);
-    try {
+    await attempt(async () => {
       const path = providerId === undefined ? "providers/test" : `providers/${escapePath(providerId)}/test`;
       const { data } = await call<TestResult>("POST", path, { body: { ...body?.(), model: model.trim(), stream: true } });
       setResult(data);
       onResult?.(data);
-    } catch (failure) {
-      setError(failure instanceof ApiError ? failure : new ApiError(String(failure), 0, ""));
-    }
-    setBusy(false);
+    });
   }
   return (
     <div class="stack">
