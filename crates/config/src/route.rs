@@ -47,6 +47,14 @@ pub struct Route {
     pub rollout: Option<RolloutRules>,
 }
 
+impl Route {
+    /// Every target that a request may reach: the weighted ones, then the fallbacks.
+    pub fn reachable_targets(&self) -> impl Iterator<Item = &Target> {
+        let weighted = self.targets.all().iter().map(|weighted| &weighted.target);
+        weighted.chain(&self.fallback)
+    }
+}
+
 /// Losses that a translation into a target's protocol may have.
 #[derive(Debug, Default)]
 pub struct LossPolicy {

@@ -20,7 +20,7 @@ use crate::host::Host;
 use crate::host::body::Body;
 use crate::request::endpoint::InferenceCall;
 use crate::request::parse::ParsedRequest;
-use crate::request::read_body::{self, BodyBounds};
+use crate::request::read_body;
 use crate::response::{Forwarded, Reply};
 use crate::routing::matched_route::MatchedRoute;
 use crate::routing::plan::{Candidate, TargetPlan};
@@ -46,11 +46,7 @@ pub(crate) async fn run<P: Host>(
 ) -> Result<Reply<P>, Error> {
     let host = &scope.host().clone();
     let config = gateway.shared_config();
-    let bounds = BodyBounds {
-        max_bytes: config.server.max_body,
-        deadline: scope.began() + access::max_total_time(config, caller),
-        budget: gateway.body_budget(),
-    };
+    let bounds = gateway.body_bounds(caller, scope.began());
     let received = read_body::read_json_body(host, &parts.headers, body, bounds).await?;
     let call = InferenceCall { endpoint: Endpoint::ChatCompletions, protocol, deployment: None };
     let request = ParsedRequest::parse(&call, &parts.headers, received)?;
@@ -130,8 +126,7 @@ fn counting_call<'c>(
     continued: Option<&StoredResponse>,
     plan: &TargetPlan<'_>,
 ) -> Option<(Candidate<'c>, Bytes)> {
-    let Candidate { provider_index, provider, model, protocol, price, model_origin, .. } =
-        *candidate;
+    let Candidate { provider, model, protocol, .. } = *candidate;
     let url = provider.count_url(protocol, model)?;
     let previous_response_id = continued.map(|stored| stored.id.as_str());
     let changes =
@@ -147,9 +142,7 @@ fn counting_call<'c>(
             request.translate_count(target, protocol, plan.route()).ok()?.body_with(changes)
         }
     };
-    let candidate =
-        Candidate { provider_index, provider, model, protocol, url, price, model_origin };
-    Some((candidate, body))
+    Some((Candidate { url, ..*candidate }, body))
 }
 
 /// Reads a count in the form of Messages or Responses.

@@ -6,7 +6,9 @@ use civil_time::Timestamp;
 use config::Config;
 use ledger::CardinalityLimits;
 
+use crate::auth::access;
 use crate::auth::authenticate::Authenticator;
+use crate::auth::caller::Caller;
 use crate::auth::jwt::JwtAuthenticator;
 use crate::auth::keys::KeyCache;
 use crate::auth::session::SessionCache;
@@ -20,6 +22,7 @@ use crate::history::load::ConversationStore;
 use crate::host::recent_writes::RecentWrites;
 use crate::limits::local_state::LimiterState;
 use crate::request::body_budget::BodyBudget;
+use crate::request::read_body::BodyBounds;
 use crate::rollouts::Rollouts;
 use crate::telemetry::otlp::exporter::OtlpExporter;
 use crate::telemetry::record_sinks::RecordSinks;
@@ -134,6 +137,16 @@ impl Gateway {
     /// Targets and keys that cool down in this isolate.
     pub(crate) fn cooling_down(&self, now: Timestamp) -> Vec<CoolingDown> {
         self.upstreams.cooling_down(&self.config, now)
+    }
+
+    /// Bounds on the body of a caller's request that arrived at `began`.
+    pub(crate) fn body_bounds(&self, caller: &Caller<'_>, began: Timestamp) -> BodyBounds<'_> {
+        BodyBounds {
+            max_bytes: self.config.server.max_body,
+            // The route stands in the body, so the longest time that any of them allows bounds it.
+            deadline: began + access::max_total_time(&self.config, caller),
+            budget: self.body_budget(),
+        }
     }
 
     pub(crate) fn authenticator(&self) -> Authenticator<'_> {

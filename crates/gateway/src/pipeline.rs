@@ -25,7 +25,7 @@ use crate::request::cors::{self, Cors};
 use crate::request::endpoint::{self, ApiEndpoint, GatewayEndpoint};
 use crate::request::headers::client_product;
 use crate::request::parse::ParsedRequest;
-use crate::request::read_body::{self, BodyBounds};
+use crate::request::read_body;
 use crate::request::request_id;
 use crate::response::recorder::Retention;
 use crate::response::{self, Reply, ServedAnswer, models};
@@ -158,12 +158,7 @@ pub(crate) async fn run<P: Host>(
     };
 
     // The body is parsed only once; later steps work on ranges of it.
-    let bounds = BodyBounds {
-        max_bytes: config.server.max_body,
-        // The route stands in the body, so the longest time that any of them allows bounds it.
-        deadline: scope.began() + access::max_total_time(config, &caller),
-        budget: gateway.body_budget(),
-    };
+    let bounds = gateway.body_bounds(&caller, scope.began());
     let received = read_body::read_json_body(host, headers, body, bounds).await?;
     let size = received.bytes.len();
     let mut request = ParsedRequest::parse(&call, headers, received)?;
@@ -242,12 +237,10 @@ pub(crate) async fn run<P: Host>(
         uri: &parts.uri,
     };
     let limits = (&**config, gateway.limiter_state());
-    let labels = admission::labels_if_limited(&plan);
     let (limit, admitted) = admission::admit(limits, subject, &request, plan, host).await;
     scope.limited_by(limit);
-    let Admitted { plan, reservation } = admitted?;
-    let dropped = labels.len().saturating_sub(plan.targets().len());
-    labels.into_iter().take(dropped).for_each(|it| scope.passed_over(it, SkipReason::Limit));
+    let Admitted { plan, reservation, dropped } = admitted?;
+    dropped.into_iter().for_each(|label| scope.passed_over(label, SkipReason::Limit));
     scope.reserved(reservation);
     // A fallback by a limit is no comparison.
     scope.update(|record| record.rollout = plan.rollout_unit().cloned());

@@ -67,8 +67,7 @@ pub(crate) async fn run<P: Host>(
 /// Whether a route that the caller may use has the provider as a target.
 fn may_use(config: &Config, caller: &Caller<'_>, stored: &StoredResponse) -> bool {
     config.routes_with_index().any(|(index, route)| {
-        let weighted = route.targets.all().iter().map(|weighted| &weighted.target);
-        let mut targets = weighted.chain(&route.fallback);
+        let mut targets = route.reachable_targets();
         caller.may_use(index) && targets.any(|target| target.provider == stored.provider)
     })
 }

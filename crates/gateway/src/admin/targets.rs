@@ -12,7 +12,7 @@ use crate::telemetry::usage::details::{DetailKind, parse_detail_key, result_name
 use super::AdminRequest;
 use super::limit::billionths_to_usd;
 use super::response::{AdminResponse, AdminResult, rfc3339_json};
-use super::usage::{UsageSums, bins_json, read_rows};
+use super::usage::{UsageSums, add_bins, range_json, read_rows};
 use super::usage_query::{RANGE_PARAMETERS, UsageRange, is_wanted};
 
 /// Filters, in the order of a row's parts. They may be repeated.
@@ -53,19 +53,13 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
         shown["model"] = json!(model);
         shown["share"] = json!(totals.requests as f64 / of_route.max(1) as f64);
         if with_bins {
-            shown["first_token_bins"] = bins_json(&totals.firsts);
-            shown["total_bins"] = bins_json(&totals.totals);
+            add_bins(&mut shown, totals);
         }
         shown
     });
-    let data: Vec<Value> = data.collect();
-    Ok(AdminResponse::json(&json!({
-        "from": rfc3339_json(range.from),
-        "to": rfc3339_json(range.to),
-        "step": range.step.name(),
-        "timezone": range.zone_name(),
-        "data": data,
-    })))
+    let mut shown = range_json(&range);
+    shown["data"] = data.collect();
+    Ok(AdminResponse::json(&shown))
 }
 
 fn target_json(totals: &UsageTotals) -> Value {

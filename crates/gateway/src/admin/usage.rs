@@ -48,20 +48,24 @@ pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
             shown[*name] = json!(value);
         }
         if with_bins {
-            shown["first_token_bins"] = bins_json(&totals.firsts);
-            shown["total_bins"] = bins_json(&totals.totals);
+            add_bins(&mut shown, totals);
         }
         shown
     });
-    let data: Vec<Value> = data.collect();
-    Ok(AdminResponse::json(&json!({
+    let mut shown = range_json(&range);
+    shown["by"] = json!(names);
+    shown["data"] = data.collect();
+    Ok(AdminResponse::json(&shown))
+}
+
+/// The range of a response, its step, and the zone of its days.
+pub(super) fn range_json(range: &UsageRange) -> Value {
+    json!({
         "from": rfc3339_json(range.from),
         "to": rfc3339_json(range.to),
         "step": range.step.name(),
         "timezone": range.zone_name(),
-        "by": names,
-        "data": data,
-    })))
+    })
 }
 
 /// Reads the books of a range and hands over each row with the time of its book's first row.
@@ -162,8 +166,14 @@ fn row_values(
     }
 }
 
+/// Adds the distributions of durations to a row.
+pub(super) fn add_bins(shown: &mut Value, totals: &UsageTotals) {
+    shown["first_token_bins"] = bins_json(&totals.firsts);
+    shown["total_bins"] = bins_json(&totals.totals);
+}
+
 /// A distribution as pairs of bin and count.
-pub(super) fn bins_json(sketch: &QuantileSketch) -> Value {
+fn bins_json(sketch: &QuantileSketch) -> Value {
     sketch.bins().map(|(bin, count)| json!([bin, count])).collect()
 }
 

@@ -43,8 +43,7 @@ pub(crate) fn check_parameters(
     route: &Route,
     request: &ParsedRequest,
 ) -> Result<(), Refusal> {
-    let targets = route.targets.all().iter().map(|weighted| &weighted.target);
-    let providers = targets.chain(&route.fallback).map(|target| config.provider(target.provider));
+    let providers = route.reachable_targets().map(|target| config.provider(target.provider));
     let forbidden: Vec<&Parameter> = providers.flat_map(|provider| &provider.forbidden).collect();
     let own = || caller.permissions().flat_map(|permissions| &permissions.parameters);
     let bounds = || own().chain(forbidden.iter().copied());

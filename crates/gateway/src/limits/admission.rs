@@ -10,7 +10,7 @@ use crate::error::{Error, Refusal};
 use crate::host::Host;
 use crate::limits::matching::LimitSubject;
 use crate::request::parse::ParsedRequest;
-use crate::routing::plan::{Candidate, TargetPlan};
+use crate::routing::plan::TargetPlan;
 
 use super::demand::ReservationRequest;
 use super::local_state::LimiterState;
@@ -22,6 +22,8 @@ pub(crate) struct Admitted<'a, P: Host> {
     pub(crate) plan: TargetPlan<'a>,
     /// `None` if no limit applies.
     pub(crate) reservation: Option<Reservation<P>>,
+    /// Labels of the targets that the limits have dropped.
+    pub(crate) dropped: Vec<String>,
 }
 
 /// Reserves for a request. The first value is the limit that refused the first target, if one did.
@@ -39,7 +41,9 @@ pub(crate) async fn admit<'a, P: Host>(
     let price = plan.max_price_from(0, prompt_tokens);
     let first = ReservationRequest { subject, request, price, total };
     let refused = match Reservation::acquire(config, limiter_state, host, first).await {
-        Ok(reservation) => return (None, Ok(Admitted { plan, reservation })),
+        Ok(reservation) => {
+            return (None, Ok(Admitted { plan, reservation, dropped: Vec::new() }));
+        }
         Err(Error::Refusal(Refusal::Limited(limited))) => limited,
         Err(error) => return (None, Err(error)),
     };
@@ -56,20 +60,14 @@ pub(crate) async fn admit<'a, P: Host>(
         let fallback = ReservationRequest { subject, request, price, total };
         match Reservation::acquire(config, limiter_state, host, fallback).await {
             Ok(reservation) => {
-                plan.drop_before(position);
-                return (limit, Ok(Admitted { plan, reservation }));
+                let dropped = plan.drop_before(position);
+                return (limit, Ok(Admitted { plan, reservation, dropped }));
             }
             Err(Error::Refusal(Refusal::Limited(_))) => {}
             Err(error) => return (limit, Err(error)),
         }
     }
     (limit, Err(Refusal::Limited(refused).into()))
-}
-
-/// Labels of the targets, if limits may drop some of them.
-pub(crate) fn labels_if_limited(plan: &TargetPlan<'_>) -> Vec<String> {
-    let may_drop = plan.route().fallback_on.limited && plan.targets().len() > 1;
-    if may_drop { plan.targets().iter().map(Candidate::label).collect() } else { Vec::new() }
 }
 
 /// Whether a limit counts cost.

@@ -215,11 +215,11 @@ impl<'a> TargetPlan<'a> {
         self.targets[position].check_translatable(request, self.route())
     }
 
-    /// Drops the targets before a position.
-    pub(crate) fn drop_before(&mut self, position: usize) {
-        self.targets.drain(..position);
+    /// Drops the targets before a position, and returns their labels.
+    pub(crate) fn drop_before(&mut self, position: usize) -> Vec<String> {
         self.weighted_prices.clear();
         self.rollout_unit = None;
+        self.targets.drain(..position).map(|candidate| candidate.label()).collect()
     }
 
     /// Side of the route's rollout on which the request counts.

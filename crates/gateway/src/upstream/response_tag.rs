@@ -106,10 +106,7 @@ pub(crate) fn continued_response(
     request: &ParsedRequest,
 ) -> Result<Option<StoredResponse>, Refusal> {
     let Some(stored) = request.original().map(|original| &original.stored) else { return Ok(None) };
-    let targets = || {
-        let weighted = route.targets.all().iter().map(|weighted| &weighted.target);
-        weighted.chain(&route.fallback).map(|target| target.provider)
-    };
+    let targets = || route.reachable_targets().map(|target| target.provider);
     let speaks_responses = |provider: ProviderIndex| {
         let provider = config.provider(provider);
         provider.protocol_for(Endpoint::ChatCompletions, request.protocol()) == Protocol::Responses
