@@ -30,6 +30,8 @@ const INSTRUMENTATION: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-cov
     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Cdebug-assertions";
 /// Time of each target in seconds, unless another one is given.
 const DEFAULT_SECONDS: u64 = 60;
+/// Time of each target in the tests, in seconds: enough for the committed corpus and its neighbors.
+const SECONDS_IN_TESTS: u64 = 20;
 /// Limit of a build.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 /// Time beyond its own after which a target counts as hanging.
@@ -56,7 +58,7 @@ impl Default for Options {
 impl Options {
     /// The run of the tests: from the committed corpus alone.
     pub(crate) fn of_tests() -> Self {
-        Self { seed: Some(1), ..Self::default() }
+        Self { seconds: SECONDS_IN_TESTS, seed: Some(1), ..Self::default() }
     }
 
     pub(crate) fn parse(arguments: &mut lexopt::Parser) -> Result<Self, lexopt::Error> {

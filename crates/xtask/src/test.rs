@@ -83,7 +83,7 @@ impl Step {
             Self::LintWorker => "clippy on the Worker's shell",
             Self::LintComponent => "clippy on the component's shell",
             Self::Native => "the policies, the gateway in virtual time, the tools",
-            Self::Fuzz => "a minute of libFuzzer for each reader of untrusted bytes",
+            Self::Fuzz => "libFuzzer for each reader of untrusted bytes",
             Self::Worker => "builds the Worker for Cloudflare, and counts its panics",
             Self::Component => "builds the component for Spin",
             Self::Console => "the web console in Chromium, and its size limits",
