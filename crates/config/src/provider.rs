@@ -1,6 +1,4 @@
-//! Providers as parsed, and the table of built-in kinds: base URL, authentication, and endpoints.
-//!
-//! Hosts and paths follow Higress's table, and the providers' own documentation where it differs.
+//! Providers as parsed: address, authentication, protocols, and endpoints.
 
 use std::borrow::Cow;
 

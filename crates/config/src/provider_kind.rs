@@ -1,4 +1,6 @@
 //! The kinds of providers: a table of what is known about each.
+//!
+//! Hosts and paths follow Higress's table, and the providers' own documentation where it differs.
 
 use std::borrow::Cow;
 

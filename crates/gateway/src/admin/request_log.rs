@@ -197,7 +197,7 @@ impl<'a, P: Host> LogReader<'a, P> {
         let now = self.request.host.now();
         let hour = base_hour(now);
         let mut next = LogPosition { hour, numbers: [[0; SHARD_COUNT]; 2] };
-        // What is older than the last hour is not caught up with.
+        // Skips entries older than the last hour.
         for (at, numbers) in position.numbers.iter().enumerate() {
             let of_hour = position.hour.as_millis() + at as u64 * HOUR;
             for (to, kept) in next.numbers.iter_mut().enumerate() {

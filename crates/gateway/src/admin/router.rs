@@ -127,7 +127,7 @@ pub(super) const ROUTES: [AdminRoute; 56] = {
         route(Method::GET, "providers/{provider}/models", Viewer, A::ListModels),
         route(Method::POST, "try", Editor, A::Try),
         route(Method::GET, "health", Viewer, A::ReadHealth),
-        // The names tell what else the host has.
+        // Owners only: names of secrets reveal other uses of the host.
         route(Method::GET, "secrets", Owner, A::ListSecrets),
         route(Method::GET, "targets", Viewer, A::ListTargets),
         route(Method::GET, "requests", Viewer, A::ListRequests),

@@ -45,7 +45,7 @@ impl LimitExceeded {
         };
         let seconds = self.wait_millis.map_or(never, |millis| millis.div_ceil(1_000).max(1));
         // Amounts leave a window up to one slot after its length. Clients wait up to 60 s at most,
-        // and one that comes a moment early is told the rest.
+        // and an early retry receives the remaining wait.
         match self.per {
             Period::Second | Period::Minute | Period::Hour => seconds.min(never),
             Period::Day(_) | Period::Month(_) | Period::Total => seconds,

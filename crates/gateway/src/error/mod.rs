@@ -275,7 +275,7 @@ impl Refusal {
                 ..plain(
                     StatusCode::BAD_REQUEST,
                     "invalid_request",
-                    "'background' is not supported: nobody would count the tokens of the answer. Use a stream.".to_owned(),
+                    "'background' is not supported, because the gateway could not measure the answer. Send the request with 'stream'.".to_owned(),
                 )
             },
             Self::NoTokenCount { model } => ApiError {

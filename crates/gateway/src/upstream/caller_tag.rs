@@ -3,15 +3,15 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::NonZeroU64;
 
-/// Tells callers apart in the state of upstreams, without keeping their names. The default stands for
-/// evidence that is nobody's: anonymous requests, and failures that no request can cause.
+/// Distinguishes callers in the state of upstreams, without keeping their names. The default is for
+/// failures without a known caller: anonymous requests, and failures that no request can cause.
 ///
 /// Two callers with equal tags count as one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CallerTag(Option<NonZeroU64>);
 
 impl CallerTag {
-    /// Nobody in particular.
+    /// No known caller.
     pub(crate) const ANYONE: Self = Self(None);
 
     /// The tag of a consumer; the default without one.

@@ -94,7 +94,8 @@ impl CircuitBreaker {
         self.open_state.is_some()
     }
 
-    /// The only caller for whom the breaker is open or half open. `None` if that is everyone or nobody.
+    /// The only caller for whom the breaker is open or half open. `None` if it is open for everyone, or
+    /// closed.
     pub(crate) fn open_only_for(&self) -> Option<CallerTag> {
         self.open_state.and_then(|open_state| open_state.only_for)
     }
@@ -209,8 +210,8 @@ impl CircuitBreaker {
         }
     }
 
-    /// The caller of whom all failures are. `None` if there are several, if it is nobody, or if the
-    /// breaker is open for another one, or was until recently.
+    /// The caller that caused all failures. `None` if several did, if none is known, or if the breaker is
+    /// or recently was open for another.
     fn only_cause(&self, last: CallerTag, now: Timestamp, health: &Health) -> Option<CallerTag> {
         let was_open = |open_state: OpenState| now.since(open_state.until) <= health.window;
         let is_alone = last.is_known()

@@ -100,7 +100,7 @@ impl Notes<'_> {
                 if !self.has_group(|name| name == group) {
                     self.add(
                         format!("{path}.on.groups[{item}]"),
-                        format!("no consumer of the document is in the group {group}: the limit covers nobody by it"),
+                        format!("no consumer of the document is in the group {group}: the limit applies to no request by it"),
                     );
                 }
             }
@@ -115,7 +115,8 @@ impl Notes<'_> {
                     Some(format!("a request without the cookie {name} is not limited"))
                 }
                 By::Group if !self.has_group(|_| true) => Some(
-                    "no consumer of the document has a group: the limit covers nobody".to_owned(),
+                    "no consumer of the document has a group: the limit applies to no request"
+                        .to_owned(),
                 ),
                 By::Group => Some("a consumer without a group is not limited".to_owned())
                     .filter(|_| config.consumers.iter().any(|consumer| consumer.group.is_none())),
@@ -251,10 +252,10 @@ overrides = [{ consumers = ["app", "web", "w*"], off = true }, { groups = ["gold
             "routes[0].fallback[0].model: the route takes every model (*), and each of them is gpt-4o-mini here",
             "routes[1]: no consumer of the document may use the route",
             "groups[0]: no consumer of the document is in the group",
-            "limits[0].on.groups[0]: no consumer of the document is in the group gold: the limit covers nobody by it",
+            "limits[0].on.groups[0]: no consumer of the document is in the group gold: the limit applies to no request by it",
             "limits[0].keys[1]: no caller of the document has this value",
             "limits[1].by: a request without the header x-team is not limited",
-            "limits[2].by: no consumer of the document has a group: the limit covers nobody",
+            "limits[2].by: no consumer of the document has a group: the limit applies to no request",
             "guards[0].overrides[0].consumers[1]: no consumer of the document has this name",
             "guards[0].overrides[1].groups[0]: no consumer of the document is in the group",
         ];
