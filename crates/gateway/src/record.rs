@@ -248,6 +248,10 @@ impl Record {
 }
 
 impl Outcome {
+    /// All outcomes.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::HungUp, Self::Answered, Self::Refused, Self::Failed, Self::Truncated, Self::Blocked];
+
     /// The name in the record.
     pub fn name(self) -> &'static str {
         match self {

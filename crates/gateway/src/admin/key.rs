@@ -309,9 +309,11 @@ pub(super) fn parse_expiry(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, AdminError> {
     match at {
-        Some(FlexibleTimestamp(at)) if at <= now => {
-            Err(AdminError::invalid("expires_at", "a time in the past", "a time in the future"))
-        }
+        Some(FlexibleTimestamp(at)) if at <= now => Err(AdminError::invalid(
+            "expires_at",
+            "a time in the past",
+            "a time in the future; delete the key to end it now",
+        )),
         at => Ok(at.map(|FlexibleTimestamp(at)| at)),
     }
 }

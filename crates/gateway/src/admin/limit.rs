@@ -153,7 +153,11 @@ pub(super) fn balance_json(quota: &Quota, balance: &AccountBalance, now: Timesta
     shown["held"] = amount_json(quota.measure, balance.held);
     shown["left"] = amount_json(quota.measure, balance.left());
     shown["resets_in"] = json!(balance.resets.map(|millis| millis.div_ceil(1_000)));
-    let resets_at = balance.resets.map(|millis| now + std::time::Duration::from_millis(millis));
+    // Calendar periods end with a second; the ledger measured the rest some milliseconds before `now`.
+    let resets_at = balance.resets.map(|millis| {
+        let end = now.as_millis().saturating_add(millis).saturating_add(500);
+        Timestamp::from_millis(end / 1_000 * 1_000)
+    });
     shown["resets_at"] = json!(resets_at.map(rfc3339_json));
     shown
 }

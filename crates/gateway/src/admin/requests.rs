@@ -8,6 +8,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::host::Host;
+use crate::record::Outcome;
 use crate::telemetry::usage::request_log::LoggedRequest;
 
 use super::AdminRequest;
@@ -61,6 +62,9 @@ impl RequestFilter {
         let mut parts = Vec::new();
         for (parameter, member) in TEXT_FILTERS {
             if let Some(value) = query.get(parameter) {
+                if parameter == "outcome" {
+                    check_outcome(value)?;
+                }
                 parts.push(format!("\"{member}\":{}", json!(value)));
             }
         }
@@ -85,6 +89,16 @@ impl RequestFilter {
             && self.from.is_none_or(|from| at >= from)
             && self.to.is_none_or(|to| at < to)
     }
+}
+
+/// Refuses an outcome that no request can have: an empty list would read as good news.
+fn check_outcome(value: &str) -> Result<(), AdminError> {
+    let names = Outcome::ALL.map(Outcome::name);
+    if names.contains(&value) {
+        return Ok(());
+    }
+    let expected = format!("one of {}", names.join(", "));
+    Err(AdminError::invalid("outcome", format!("{value:?}"), expected))
 }
 
 /// `GET /requests`: newest first, or with `after` what came since.

@@ -92,9 +92,12 @@ impl DemoProvider {
         if method == "POST" && path.ends_with("/moderations") {
             return guard_response(Service::Moderation(RiskyWords::default()));
         }
-        let known = ["/chat/completions", "/completions", "/embeddings"];
+        let known = ["/chat/completions", "/completions", "/embeddings", "/responses", "/messages"];
         if method != "POST" || !known.iter().any(|known| path.ends_with(known)) {
-            return Script::failing(404);
+            let message =
+                format!("The simulated provider {} has no {method} {path}.", self.title());
+            let error = json!({ "message": message, "type": "invalid_request_error", "param": null, "code": "unknown_url" });
+            return Script { json: Some(json!({ "error": error })), ..Script::failing(404) };
         }
         let model = &request.model;
         let (title, prompt) = (self.title(), &request.prompt_text);
@@ -187,6 +190,15 @@ mod tests {
         assert!(script("gpt-4o-fail-cut").cut_after.is_some());
         assert!(script("gpt-4o-slow").first_token_delay.is_some());
         assert_eq!(script("gpt-4o-fail-nothing").status, None);
+    }
+
+    #[test]
+    fn script_of_every_protocol_answers() {
+        for path in ["/v1/chat/completions", "/v1/responses", "/v1/messages"] {
+            let body = br#"{"model":"gpt-4o","stream":true,"messages":[],"input":"Hi"}"#;
+            let script = DemoProvider::Openai.script("POST", path, &HeaderMap::new(), body, &[]);
+            assert!(script.status.is_none() && script.answer.is_some(), "{path}");
+        }
     }
 
     #[test]

@@ -93,7 +93,9 @@ impl Options {
 /// Returns a gateway's URL without a slash at its end, if it has a scheme.
 fn checked_url(url: &str) -> Result<String, lexopt::Error> {
     if !(url.starts_with("http://") || url.starts_with("https://")) {
-        return Err(format!("--url {url} has no scheme: write https://{url}").into());
+        let is_local = ["localhost", "127.", "[::1]"].iter().any(|host| url.starts_with(host));
+        let scheme = if is_local { "http" } else { "https" };
+        return Err(format!("--url {url} has no scheme: write {scheme}://{url}").into());
     }
     Ok(url.trim_end_matches('/').to_owned())
 }
@@ -359,6 +361,8 @@ mod tests {
         assert!(code == 2 && message.contains("SERIN_TEST_NO_SUCH_TOKEN"), "{code} {message}");
         let error = parse(&["get", "--url", "example.com"]).expect_err("there is no scheme");
         assert!(error.to_string().contains("https://example.com"), "{error}");
+        let error = parse(&["get", "--url", "127.0.0.1:8787"]).expect_err("there is no scheme");
+        assert!(error.to_string().contains("http://127.0.0.1:8787"), "{error}");
         assert!(parse(&["get", "--note", "x"]).is_err());
     }
 

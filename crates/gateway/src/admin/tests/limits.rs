@@ -27,6 +27,7 @@ fn balance_shows_used_held_and_left_amounts() {
     let resets = answer["quotas"][0]["resets_in"].clone();
     let resets_at = answer["quotas"][0]["resets_at"].clone();
     assert!((60..=62).contains(&resets.as_u64().expect("a number")), "{resets}");
+    assert!(resets_at.as_str().is_some_and(|time| time.ends_with(".000Z")), "{resets_at}");
     let expected = json!({
         "limit": "team", "key": "acme",
         "quotas": [

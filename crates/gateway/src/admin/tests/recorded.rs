@@ -313,7 +313,16 @@ fn requests_are_filtered_counted_and_shown_by_id() {
         let line = format!("GET requests/histogram?{wrong}");
         recorder.fixture.assert_refused(&line, "", 400, "invalid_request");
     }
-    for wrong in ["status=x", "cursor=x", "after=x", "limit=0", "wait=x&after=1", "order=up"] {
+    let unknown = [
+        "status=x",
+        "cursor=x",
+        "after=x",
+        "limit=0",
+        "wait=x&after=1",
+        "order=up",
+        "outcome=limited",
+    ];
+    for wrong in unknown {
         let line = format!("GET requests?{wrong}");
         recorder.fixture.assert_refused(&line, "", 400, "invalid_request");
     }
