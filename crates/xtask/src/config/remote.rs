@@ -6,12 +6,12 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 use config::author;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use crate::root;
 use crate::secrets::Secrets;
@@ -76,7 +76,7 @@ impl Remote {
         let file = match body {
             Some(body) => {
                 headers.push("content-type: application/json".to_owned());
-                Some(TempFile::write(body)?)
+                Some(temporary_file(body).context("cannot write a temporary file")?)
             }
             None => None,
         };
@@ -84,8 +84,9 @@ impl Remote {
         for header in &headers {
             writeln!(options, "header = {}", quoted(header))?;
         }
-        if let Some(TempFile(path)) = &file {
-            writeln!(options, "data-binary = {}", quoted(&format!("@{}", path.display())))?;
+        if let Some(file) = &file {
+            let path = file.path().display();
+            writeln!(options, "data-binary = {}", quoted(&format!("@{path}")))?;
         }
         let mut curl = Command::new("curl")
             .args(["--silent", "--show-error", "--max-time", "60", "--config", "-"])
@@ -151,22 +152,11 @@ impl AdminAnswer {
     }
 }
 
-/// Temporary file, removed on drop.
-struct TempFile(PathBuf);
-
-impl TempFile {
-    fn write(text: &str) -> anyhow::Result<Self> {
-        let file = Self(std::env::temp_dir().join(format!("serin-config-{}", std::process::id())));
-        std::fs::write(&file.0, text)
-            .with_context(|| format!("cannot write {}", file.0.display()))?;
-        Ok(file)
-    }
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.0).ok();
-    }
+/// Writes a file that others cannot read, and that is removed on drop.
+fn temporary_file(text: &str) -> std::io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new()?;
+    file.write_all(text.as_bytes())?;
+    Ok(file)
 }
 
 /// Quotes a value for curl's configuration.
