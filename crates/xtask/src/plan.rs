@@ -5,6 +5,7 @@ pub(crate) mod access;
 pub(crate) mod coverage;
 pub(crate) mod guards_cache_observe;
 mod rollout;
+mod target_notes;
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use config::{By, Config, GuardKind, ModelPattern, TokenGroups, ValuePattern, Warning};
 
+use super::target_notes;
+
 /// All notes, in the order of the document's sections.
 pub(crate) fn notes(config: &Config) -> Vec<Warning> {
     let mut notes = Notes { config, list: Vec::new() };
@@ -12,6 +14,7 @@ pub(crate) fn notes(config: &Config) -> Vec<Warning> {
     notes.groups_without_members();
     notes.limits();
     notes.overrides();
+    notes.list.extend(target_notes::notes(config));
     notes.list
 }
 
