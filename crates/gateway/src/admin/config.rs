@@ -303,7 +303,10 @@ pub(super) async fn find_version<P: Host>(
     let version = version.ok_or_else(|| {
         AdminError::not_found(
             "version_not_found",
-            "This version of the configuration does not exist.",
+            format!(
+                "There is no version {:?} of the configuration: GET /admin/v1/config/versions lists them.",
+                request.path_argument(position)
+            ),
         )
     })?;
     Ok(VersionStore(request.host).get_by_number(version, head).await?)
