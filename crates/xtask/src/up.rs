@@ -124,7 +124,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     match &demo {
         Some(demo) => println!("{}\n", demo.tour(&base)),
         None => {
-            println!("The console is at {base}/console/: sign in with ADMIN_TOKEN.");
+            println!("{}", console_line(&base, &service));
             println!("{}\n", example_command(&base, &document, &config));
         }
     }
@@ -142,7 +142,11 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
                 processes.stop(file.host.unwrap_or(host));
                 file.host = Some(ready.clone().start(processes, &service)?);
                 edge::await_health(processes, port)?;
-                println!("\n{} is served as it is now.", file.path.display());
+                println!(
+                    "\n{} is loaded. {}",
+                    file.path.display(),
+                    configuration_line(&base, &service)
+                );
             }
         }
         Ok(())
@@ -186,6 +190,13 @@ fn reread(path: &Path, secrets: &Secrets) -> Result<Document, String> {
         Document::read(path, "up --config FILE").map_err(|error| format!("{error:#}\n"))?;
     validate(&document, secrets)?;
     Ok(document)
+}
+
+fn console_line(base: &str, service: &Service) -> String {
+    match service.secrets.contains_key("ADMIN_TOKEN") {
+        true => format!("The console is at {base}/console/: sign in with ADMIN_TOKEN."),
+        false => "The console and the admin API are off: set ADMIN_TOKEN.".to_owned(),
+    }
 }
 
 /// States which configuration counts: a version that was put into the state outlives the file.

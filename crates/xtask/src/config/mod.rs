@@ -415,6 +415,15 @@ mod tests {
         (Remote { url, token: "the-token\"\\".to_owned() }, served)
     }
 
+    #[test]
+    fn gateway_without_an_admin_api_is_named() {
+        let (remote, served) =
+            gateway(&[(404, r#"{"error":{"message":"This path does not exist."}}"#)]);
+        let error = remote.document().expect_err("there is no admin API").to_string();
+        assert!(error.ends_with("is off: set ADMIN_TOKEN at the gateway"), "{error}");
+        served.join().expect("the thread ends");
+    }
+
     fn local(name: &str, text: &str) -> Local {
         let path = std::env::temp_dir().join(format!("serin-{}-{name}", std::process::id()));
         std::fs::write(&path, text).expect("a file");

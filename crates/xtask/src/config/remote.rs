@@ -60,6 +60,9 @@ impl Remote {
     /// Reads the version in force with its document, and the ETag.
     pub(super) fn configuration(&self) -> anyhow::Result<(Value, String)> {
         let answer = self.request("GET", "config?status=true", None, None)?;
+        if answer.status == 404 {
+            bail!("the admin API of {} is off: set ADMIN_TOKEN at the gateway", self.url);
+        }
         let tag = answer.tag.clone();
         Ok((answer.done(None)?, tag))
     }
