@@ -7,7 +7,7 @@ use protocol::model::Protocol;
 use protocol::request::{
     BodyChanges, Options, Target, read_request, rewrite, splice_seals, write_request,
 };
-use protocol::stream::{StreamReader, StreamWriter};
+use protocol::stream::{StreamWriter, read_pieces};
 use protocol::{summarize_answer, summarize_event};
 use serde_json::Value;
 
@@ -86,22 +86,9 @@ pub fn streams(data: &[u8]) {
 
 /// Translates a stream that arrives in pieces.
 fn translate((from, to): (Protocol, Protocol), stream: &[u8], size: usize) -> Vec<u8> {
-    let mut framer = Framer::new(MAX_EVENT_BYTES);
-    let mut reader = StreamReader::new(from);
     let mut writer = StreamWriter::new(to, AnswerContext::default());
     let mut out = Vec::new();
-    for piece in stream.chunks(size).chain([b"\n\n".as_slice()]) {
-        framer.push(Bytes::copy_from_slice(piece)).expect("the input is shorter than an event");
-        while let Some(range) = framer.next_event() {
-            let event = Event::parse(framer.bytes(range));
-            let Some(data) = &event.data else { continue };
-            let mut events = Vec::new();
-            reader.read(event.name, data, &mut events);
-            events.iter().for_each(|event| writer.write(event, &mut out));
-        }
-    }
-    let mut last = Vec::new();
-    reader.finish(&mut last);
-    last.iter().for_each(|event| writer.write(event, &mut out));
+    let pieces = stream.chunks(size).chain([b"\n\n".as_slice()]).map(Bytes::copy_from_slice);
+    read_pieces(from, pieces, MAX_EVENT_BYTES, &mut |event| writer.write(event, &mut out));
     out
 }

@@ -95,7 +95,7 @@ pub fn join_edits(parts: impl IntoIterator<Item = (Range<usize>, Vec<Edit>)>) ->
         })
     });
     let mut edits: Vec<Edit> = shifted.collect();
-    edits.sort_by_key(|edit| (edit.at.start, edit.at.end));
+    sorting::sort_by_key(&mut edits, |edit| (edit.at.start, edit.at.end));
     edits.dedup();
     let mut joined: Vec<Edit> = Vec::with_capacity(edits.len());
     for edit in edits {

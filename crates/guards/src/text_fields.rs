@@ -149,7 +149,7 @@ pub(super) fn write_changed(
     // A repetition becomes `null`.
     let repeated = echoes.iter().map(|at| (at, String::from("null")));
     let mut replaced: Vec<_> = changed.chain(repeated).collect();
-    replaced.sort_unstable_by_key(|(range, _)| range.start);
+    sorting::sort_by_key(&mut replaced, |(range, _)| range.start);
     let mut edits = Edits::default();
     for (range, text) in replaced {
         edits.replace(range.clone(), text);

@@ -6,8 +6,10 @@ use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use openai::{Event, EventSummary, Framer};
 use protocol::model::Protocol::{self, Chat, Messages, Responses};
-use protocol::request::{Options, Target, read_request, write_request};
-use protocol::stream::{StreamReader, StreamWriter};
+use protocol::request::{
+    BodyChanges, BodyPlaces, Options, Target, read_request, rewrite_at, splice_seals, write_request,
+};
+use protocol::stream::{StreamWriter, read_pieces};
 use protocol::{AnswerContext, summarize_event};
 use serde_json::{Value, json};
 
@@ -65,18 +67,10 @@ fn stream(protocol: Protocol) -> Vec<u8> {
 }
 
 fn translate((from, to): (Protocol, Protocol), stream: &[u8]) -> Vec<u8> {
-    let mut framer = Framer::new(1 << 20);
-    let mut reader = StreamReader::new(from);
     let mut writer = StreamWriter::new(to, AnswerContext::default());
     let mut out = Vec::new();
-    framer.push(Bytes::copy_from_slice(stream)).expect("nothing was there before");
-    while let Some(range) = framer.next_event() {
-        let event = Event::parse(framer.bytes(range));
-        let Some(data) = &event.data else { continue };
-        let mut events = Vec::new();
-        reader.read(event.name, data, &mut events);
-        events.iter().for_each(|event| writer.write(event, &mut out));
-    }
+    let stream = [Bytes::copy_from_slice(stream)];
+    read_pieces(from, stream, 1 << 20, &mut |event| writer.write(event, &mut out));
     out
 }
 
@@ -98,6 +92,38 @@ fn request_translated<const PAIR: usize>(bencher: Bencher<'_, '_>, kib: usize) {
         let request = read_request(from, black_box(&body)).expect("a request");
         write_request(&request, &Target::new(to), &Options::default()).expect("translatable")
     });
+}
+
+/// The reading alone, which a gateway does twice: for its own steps, and for a target.
+#[divan::bench(args = KIB, consts = [0, 1, 2])]
+fn request_read<const PROTOCOL: usize>(bencher: Bencher<'_, '_>, kib: usize) {
+    let protocol = Protocol::ALL[PROTOCOL];
+    let body = request(protocol, kib);
+    bencher
+        .counter(BytesCount::new(body.len()))
+        .bench(|| read_request(protocol, black_box(&body)).expect("a request"));
+}
+
+/// Body that stays in its protocol: the search for seals, and another model in its place.
+#[divan::bench(args = KIB)]
+fn request_passed(bencher: Bencher<'_, '_>, kib: usize) {
+    let body = request(Messages, kib);
+    let places = BodyPlaces::find(Messages, &body).expect("an object");
+    let changes = BodyChanges { model: Some("other"), ..BodyChanges::default() };
+    bencher.counter(BytesCount::new(body.len())).bench(|| {
+        let spliced = splice_seals(Messages, black_box(&body), Some("maker")).expect("JSON");
+        assert!(spliced.is_none());
+        rewrite_at(&places, &body, changes)
+    });
+}
+
+/// Places of the members that change, which are found once for all attempts.
+#[divan::bench(args = KIB)]
+fn request_places_found(bencher: Bencher<'_, '_>, kib: usize) {
+    let body = request(Messages, kib);
+    bencher
+        .counter(BytesCount::new(body.len()))
+        .bench(|| BodyPlaces::find(Messages, black_box(&body)).expect("an object"));
 }
 
 /// Parses and writes each event of a stream of Chat; one item is one event.

@@ -109,25 +109,39 @@ impl JsonText {
 
 /// Escapes a text as the content of a JSON string, without quotation marks.
 pub(crate) fn escape_into(text: &str, out: &mut Vec<u8>) {
-    let mut from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let short = match byte {
-            b'"' | b'\\' => byte,
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0..=0x1f => 0,
-            _ => continue,
-        };
-        out.extend_from_slice(&text.as_bytes()[from..at]);
-        from = at + 1;
-        if short == 0 {
-            out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
-        } else {
-            out.extend_from_slice(&[b'\\', short]);
+    let mut rest = text.as_bytes();
+    while let Some(at) = find_escaped(rest) {
+        out.extend_from_slice(&rest[..at]);
+        match rest[at] {
+            byte @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            byte => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+        }
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Finds the first byte that a JSON string cannot hold as it is. Reads eight bytes at once: most of a
+/// body is text.
+fn find_escaped(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH_BITS: u64 = ONES << 7;
+    // A byte's high bit is set if the byte is below `bound`. Bits above the first such one are arbitrary.
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word;
+    let equal = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = (below(word, 0x20) | equal(word, b'"') | equal(word, b'\\')) & HIGH_BITS;
+        if found != 0 {
+            return Some(index * 8 + found.trailing_zeros() as usize / 8);
         }
     }
-    out.extend_from_slice(&text.as_bytes()[from..]);
+    let is_escaped = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+    rest.iter().position(is_escaped).map(|at| words.len() * 8 + at)
 }
 
 /// Joins JSON arrays into one.
@@ -149,7 +163,7 @@ pub(crate) fn join_arrays(joined: &mut String, array: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{JsonText, join_arrays};
+    use super::{JsonText, escape_into, join_arrays};
 
     #[test]
     fn commas_are_set_between_values() {
@@ -167,6 +181,20 @@ mod tests {
         json.end_object();
         let text = String::from_utf8(json.into_bytes()).expect("UTF-8");
         assert_eq!(text, r#"{"a":"x\"\n{","b":[1,{},[ ],""],"c":null}"#);
+    }
+
+    #[test]
+    fn text_is_escaped_at_each_place() {
+        for byte in (0..0x80).map(char::from) {
+            for place in 0..20 {
+                let text = format!("{}{byte}é{byte}", "x".repeat(place));
+                let mut escaped = vec![b'"'];
+                escape_into(&text, &mut escaped);
+                escaped.push(b'"');
+                let read: String = serde_json::from_slice(&escaped).expect("a string");
+                assert_eq!(read, text);
+            }
+        }
     }
 
     #[test]

@@ -167,9 +167,12 @@ impl Worker {
         step("wasm-bindgen", || bindings::generate(wasm, staging))?;
         step("wasm-opt", || {
             let mut command = self.tool("node");
-            command.arg(self.node_modules.join("binaryen/bin/wasm-opt")).arg("-Os");
+            command.arg(self.node_modules.join("binaryen/bin/wasm-opt")).args(["-Os", "-g"]);
             command.args(WASM_FEATURES).arg(staging.join("bindings/index_bg.wasm"));
+            // Neighbors by name are compiled from the same source: together they compress by 3 % more.
+            command.arg("--reorder-functions-by-name");
             // Drops the names of functions. target/wasm32-unknown-unknown/release has them.
+            command.arg("--strip-debug");
             run(command.arg("--output").arg(built.join("index_bg.wasm")))
         })?;
         step("esbuild", || {

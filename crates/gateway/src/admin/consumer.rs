@@ -55,7 +55,7 @@ pub(super) async fn read_consumers<'a, P: Host>(
         }
         Some(None) => Vec::new(),
     };
-    configured.sort_by(|one, other| one.id.cmp(&other.id));
+    sorting::sort_by(&mut configured, |one, other| one.id.cmp(&other.id));
     let is_cut = configured.len() > limit;
     configured.truncate(limit);
     let rest = limit - configured.len();

@@ -94,7 +94,7 @@ pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     };
     let wanted = values.into_iter().map(|value| (limit, value)).collect();
     let mut rows = read_balances(request, wanted).await?;
-    rows.sort_by(|one, other| other.used_share.total_cmp(&one.used_share));
+    sorting::sort_by(&mut rows, |one, other| other.used_share.total_cmp(&one.used_share));
     let now = request.host.now();
     let mut shown = limit_json(config, limit);
     shown["data"] = rows.iter().map(|row| row.to_json(now)).collect();
@@ -117,7 +117,7 @@ async fn likely_consumers<P: Host>(
     })
     .await?;
     let mut busiest: Vec<(String, u64)> = requests.into_iter().collect();
-    busiest.sort_by_key(|(_, requests)| Reverse(*requests));
+    sorting::sort_by_key(&mut busiest, |(_, requests)| Reverse(*requests));
     let mut ids: Vec<String> =
         busiest.into_iter().take(MAX_BUSIEST_CONSUMERS).map(|(id, _)| id).collect();
     let page = read_consumers(request, None, MAX_BOOKS_READ).await?;
@@ -138,8 +138,9 @@ fn known_values(config: &Config, limit: &Limit) -> Vec<String> {
         By::Group => {
             let of_consumers = config.consumers.iter().filter_map(|it| it.group.as_ref());
             let of_limits = config.limits.iter().filter_map(|it| it.groups.as_ref()).flatten();
-            let all: BTreeSet<&String> = of_consumers.chain(of_limits).collect();
-            all.into_iter().cloned().collect()
+            let mut all: BTreeSet<&str> = BTreeSet::new();
+            all.extend(of_consumers.chain(of_limits).map(String::as_str));
+            all.into_iter().map(str::to_owned).collect()
         }
         By::Consumer if !config.auth.required => vec![ANONYMOUS.to_owned()],
         By::Consumer | By::Address | By::Header(_) | By::Parameter(_) | By::Cookie(_) => Vec::new(),

@@ -152,7 +152,7 @@ impl<'a, P: Host> LogReader<'a, P> {
         let query = LogQuery { before, parts, texts: true, limit, ..LogQuery::default() };
         let lines = self.read(hour, [(); SHARD_COUNT].map(|()| query.clone())).await?;
         let mut lines: Vec<LogLine> = lines.into_iter().flatten().collect();
-        lines.sort_by_key(|line| std::cmp::Reverse(line.number));
+        sorting::sort_by_key(&mut lines, |line| std::cmp::Reverse(line.number));
         lines.truncate(limit);
         Ok(parse_lines(&lines))
     }
@@ -226,7 +226,7 @@ impl<'a, P: Host> LogReader<'a, P> {
                 found.extend(lines);
             }
         }
-        found.sort_by_key(|line| std::cmp::Reverse(line.number));
+        sorting::sort_by_key(&mut found, |line| std::cmp::Reverse(line.number));
         let parsed = parse_lines(&found).into_iter().map(|(_, line)| line).collect();
         Ok((parsed, next))
     }

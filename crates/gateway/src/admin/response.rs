@@ -97,7 +97,7 @@ fn write_ordered(value: &Value, text: &mut String) {
                 (None, Some(position)) => (2, position),
             };
             let mut ordered: Vec<(&String, &Value)> = members.iter().collect();
-            ordered.sort_by_key(|(name, _)| (rank(name), *name));
+            sorting::sort_by_key(&mut ordered, |(name, _)| (rank(name), *name));
             text.push('{');
             for (position, (name, value)) in ordered.into_iter().enumerate() {
                 if position > 0 {

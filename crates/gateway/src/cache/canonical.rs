@@ -141,7 +141,7 @@ impl Canonicalizer<'_> {
         if members.is_sorted_by_key(|(name, _)| *name) {
             return;
         }
-        members.sort_by_key(|(name, _)| *name);
+        sorting::sort_by_key(members, |(name, _)| *name);
         self.sorted.clear();
         for (_, range) in members {
             self.sorted.extend_from_slice(&self.text[range.clone()]);

@@ -58,7 +58,7 @@ fn diff_tables(
     changes: &mut Vec<DocumentChange>,
 ) {
     let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
-    names.sort_unstable();
+    sorting::sort_by_key(&mut names, |name| *name);
     names.dedup();
     for name in names {
         diff_optional(&member_path(path, name), old.get(name), new.get(name), changes);
@@ -121,7 +121,7 @@ fn list_ids(list: &[Value]) -> Option<Vec<&str>> {
     let ids: Option<Vec<&str>> = list.iter().map(|item| item.get("id")?.as_str()).collect();
     let ids = ids?;
     let mut sorted = ids.clone();
-    sorted.sort_unstable();
+    sorting::sort_by_key(&mut sorted, |id| *id);
     sorted.dedup();
     (sorted.len() == ids.len()).then_some(ids)
 }

@@ -13,7 +13,8 @@ pub(super) fn apply(original: &[u8], before: &str, after: &str) -> Option<Vec<u8
     let mut changes = BTreeMap::new();
     collect_changes(before, after, &mut changes)?;
     let original = str::from_utf8(original).ok()?;
-    let mut missing: BTreeSet<&str> = changes.keys().map(String::as_str).collect();
+    let mut missing: BTreeSet<&str> = BTreeSet::new();
+    missing.extend(changes.keys().map(String::as_str));
     let mut edits = Edits::default();
     for token in string_tokens(original) {
         let text = json::decode_string(token);

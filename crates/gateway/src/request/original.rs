@@ -4,11 +4,14 @@
 //! history. It holds every text of the caller's body. A target receives a translation of the caller's own
 //! body, or that body itself.
 
+use std::cell::OnceCell;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use protocol::model::Protocol;
 use protocol::request::{
-    EndUserField, InvalidRequest, Options, ReasoningField, Target, read_request, write_request,
+    BodyChanges, BodyPlaces, EndUserField, InvalidRequest, Options, ReasoningField, Target,
+    read_request, rewrite, rewrite_at, splice_seals, write_request,
 };
 use protocol::{ResponseEcho, StoredReferences};
 
@@ -61,6 +64,8 @@ pub(crate) struct OriginalBody {
     pub stored: StoredReferences,
     /// Headers for a provider of the same protocol.
     pub headers: AnthropicHeaders,
+    /// Places of the members that change for a target. Found once, for all attempts.
+    places: OnceCell<Option<BodyPlaces>>,
 }
 
 /// Headers of Anthropic's API that are forwarded to a provider of Messages.
@@ -132,8 +137,30 @@ impl OriginalBody {
             is_form_lossy: view.is_lossy,
             headers: AnthropicHeaders::from_headers(headers),
             bytes,
+            places: OnceCell::new(),
         };
         Ok((original, view.body.into()))
+    }
+
+    /// The same body with other texts.
+    pub(super) fn with_bytes(&self, bytes: Bytes) -> Self {
+        Self { bytes, places: OnceCell::new(), ..self.clone() }
+    }
+
+    /// The body for a provider of its protocol, with these changes and without the seals of other makers than
+    /// `maker`.
+    pub(super) fn body_for(&self, maker: &str, changes: BodyChanges<'_>) -> Bytes {
+        // Without a seal of another maker the body needs no change.
+        let spliced = splice_seals(self.protocol, &self.bytes, Some(maker)).ok().flatten();
+        match spliced {
+            Some(body) => rewrite(self.protocol, &body, changes).unwrap_or(body).into(),
+            None => {
+                let find = || BodyPlaces::find(self.protocol, &self.bytes);
+                let places = self.places.get_or_init(find).as_ref();
+                let rewritten = places.and_then(|places| rewrite_at(places, &self.bytes, changes));
+                rewritten.map_or_else(|| self.bytes.clone(), Bytes::from)
+            }
+        }
     }
 
     /// Settings that an answer in the caller's protocol repeats.

@@ -119,8 +119,7 @@ impl ParsedRequest {
             && let Some(bytes) =
                 changed_texts::apply(&original.bytes, self.body_text(), masked.body_text())
         {
-            masked.original =
-                Some(Rc::new(OriginalBody { bytes: bytes.into(), ..original.clone() }));
+            masked.original = Some(Rc::new(original.with_bytes(bytes.into())));
             masked.is_changed = false;
         }
         masked

@@ -10,7 +10,7 @@ use protocol::ToolNames;
 use protocol::model::Protocol;
 use protocol::request::{
     BodyChanges, InvalidRequest, MaxTokensField, Problem, Target, ThinkingForm, Untranslatable,
-    read_request, rewrite, splice_seals, write_request,
+    read_request, rewrite, write_request,
 };
 
 use crate::error::Refusal;
@@ -174,12 +174,7 @@ impl ParsedRequest {
         provider: &Provider,
         changes: BodyChanges<'_>,
     ) -> Option<Bytes> {
-        let original = self.untouched_original()?;
-        let maker = Some(provider.seal_maker.as_str());
-        // Without a seal of another maker the body needs no change.
-        let spliced = splice_seals(original.protocol, &original.bytes, maker).ok().flatten();
-        let body = spliced.map_or_else(|| original.bytes.clone(), Bytes::from);
-        Some(rewrite(original.protocol, &body, changes).map_or(body, Bytes::from))
+        Some(self.untouched_original()?.body_for(&provider.seal_maker, changes))
     }
 }
 

@@ -1,10 +1,9 @@
 //! Whole answers on their way from one protocol to another, or from one wrapping to another.
 
 use bytes::Bytes;
-use openai::{Event, Framer};
 use protocol::AnswerContext;
 use protocol::model::{Answer, Failure, Protocol};
-use protocol::stream::{Collector, StreamReader, StreamWriter, replay};
+use protocol::stream::{Collector, StreamWriter, read_pieces, replay};
 
 use super::sse_reader::MAX_EVENT_BYTES;
 use super::wrapping::is_event_stream;
@@ -37,24 +36,10 @@ pub(crate) fn to_events(
 
 /// Collects the events of a stream.
 fn collect(from: Protocol, body: &Bytes) -> Result<Answer<'static>, Failure<'static>> {
-    let mut framer = Framer::new(MAX_EVENT_BYTES);
-    let (mut reader, mut collector) = (StreamReader::new(from), Collector::default());
+    let mut collector = Collector::default();
     // A body that was read whole is within the bound; the blank line ends its last event.
-    for piece in [body.clone(), Bytes::from_static(b"\n\n")] {
-        if framer.push(piece).is_err() {
-            break;
-        }
-        while let Some(range) = framer.next_event() {
-            let event = Event::parse(framer.bytes(range));
-            let Some(data) = &event.data else { continue };
-            let mut events = Vec::new();
-            reader.read(event.name, data, &mut events);
-            events.iter().for_each(|event| collector.add(event));
-        }
-    }
-    let mut last = Vec::new();
-    reader.finish(&mut last);
-    last.iter().for_each(|event| collector.add(event));
+    let pieces = [body.clone(), Bytes::from_static(b"\n\n")];
+    read_pieces(from, pieces, MAX_EVENT_BYTES, &mut |event| collector.add(event));
     collector.into_answer()
 }
 

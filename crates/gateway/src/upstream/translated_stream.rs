@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use openai::Event;
 use protocol::AnswerContext;
-use protocol::model::{Failure, FailureClass, Protocol, StreamEvent};
+use protocol::model::{Failure, FailureClass, Protocol};
 use protocol::stream::{StreamReader, StreamWriter};
 
 use crate::host::body::Body;
@@ -32,15 +32,11 @@ struct Translator {
 impl EventRewriter for Translator {
     fn event(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let event = Event::parse(bytes);
-        match &event.data {
-            Some(data) => {
-                let mut events = Vec::new();
-                self.reader.read(event.name, data, &mut events);
-                events.iter().for_each(|event| self.writer.write(event, out));
-            }
+        if event.data.is_some() {
+            self.reader.read_event(&event, &mut |event| self.writer.write(event, out));
+        } else if !self.writer.has_ended() {
             // Every protocol's clients pass over comments, which keep connections open.
-            None if !self.writer.has_ended() => out.extend_from_slice(bytes),
-            None => {}
+            out.extend_from_slice(bytes);
         }
     }
 
@@ -50,9 +46,7 @@ impl EventRewriter for Translator {
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
-        let mut events: Vec<StreamEvent<'static>> = Vec::new();
-        self.reader.finish(&mut events);
-        events.iter().for_each(|event| self.writer.write(event, out));
+        self.reader.end(&mut |event| self.writer.write(event, out));
     }
 }
 

@@ -7,7 +7,7 @@ use http::header::CONTENT_TYPE;
 use http::response::Parts;
 use openai::{AnswerSize, AnswerSummary, ContentParts, Endpoint, InvalidAnswer, Tokens};
 use protocol::model::Protocol;
-use protocol::{AnswerContext, summarize_answer};
+use protocol::summarize_answer;
 
 use crate::host::Host;
 use crate::host::body::Body;
@@ -92,10 +92,9 @@ impl<P: Host> AttemptContext<'_, P> {
     /// answer.
     fn check_writable(&self, whole: &[u8]) -> Result<(), AttemptError> {
         let answer = protocol::answer::read(Protocol::Chat, whole);
-        let written = answer.and_then(|answer| {
-            protocol::answer::write(self.request.protocol(), &answer, &AnswerContext::default())
-        });
-        written.map(drop).map_err(|failure| AttemptError {
+        let checked =
+            answer.and_then(|answer| protocol::answer::check(self.request.protocol(), &answer));
+        checked.map_err(|failure| AttemptError {
             detail: Some(failure.message.into_owned()),
             ..Failure::NotAnAnswer.into()
         })

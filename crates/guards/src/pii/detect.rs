@@ -99,7 +99,7 @@ pub fn detect(pii: &Pii, text: &str) -> Option<Vec<PiiMatch>> {
             break;
         }
         found.extend(remove_overlaps(more));
-        found.sort_unstable_by_key(|found| found.at.start);
+        sorting::sort_by_key(&mut found, |found| found.at.start);
     }
     Some(found)
 }
@@ -232,7 +232,7 @@ fn remove_overlaps(mut found: Vec<PiiMatch>) -> Vec<PiiMatch> {
     if is_apart(&found) {
         return found;
     }
-    found.sort_unstable_by_key(|found| {
+    sorting::sort_by_key(&mut found, |found| {
         (usize::MAX - found.at.len(), found.detector.priority(), found.at.start)
     });
     let mut kept: BTreeMap<usize, PiiMatch> = BTreeMap::new();

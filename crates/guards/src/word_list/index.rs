@@ -58,7 +58,7 @@ impl WordIndex {
                 entries.push(SortEntry::new(&text, start, exception.is_some()));
             }
         }
-        entries.sort_unstable_by(|one, other| {
+        sorting::sort_by(&mut entries, |one, other| {
             let key = one.key.cmp(&other.key);
             key.then_with(|| one.order(&text).cmp(&other.order(&text)))
         });

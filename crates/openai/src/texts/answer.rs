@@ -102,7 +102,7 @@ impl<'a> TextCollector<'a> {
         }
         let mut found = self.found;
         // A choice may have its text before or after its message.
-        found.texts.sort_by_key(|field| field.at.start);
+        sorting::sort_by_key(&mut found.texts, |field| field.at.start);
         Ok(found)
     }
 

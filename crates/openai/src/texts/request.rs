@@ -115,14 +115,14 @@ impl<'a> Prompt<'a> {
             let (role, message) = (MessageRole::System, OUTSIDE_MESSAGES);
             PromptWalk::new(self, body, message, role).read(member, MAX_MEMBER_DEPTH)?;
         }
-        self.texts.sort_by_key(|(_, field)| field.at.start);
+        sorting::sort_by_key(&mut self.texts, |(_, field)| field.at.start);
         Ok(())
     }
 
     /// Adds the names to the texts.
     pub fn include_names(&mut self) {
         self.texts.append(&mut self.names);
-        self.texts.sort_by_key(|(_, field)| field.at.start);
+        sorting::sort_by_key(&mut self.texts, |(_, field)| field.at.start);
     }
 }
 

@@ -24,6 +24,15 @@ pub fn read(provider: Protocol, body: &[u8]) -> Result<Answer<'_>, Failure<'stat
     }
 }
 
+/// Checks that an answer can be written in the caller's protocol: that [`write`] does not fail, whatever
+/// tools its context knows.
+pub fn check(caller: Protocol, answer: &Answer<'_>) -> Result<(), Failure<'static>> {
+    match caller {
+        Protocol::Chat | Protocol::Responses => Ok(()),
+        Protocol::Messages => messages::check(answer),
+    }
+}
+
 /// Writes an answer in the caller's protocol.
 ///
 /// Messages takes arguments as JSON objects only. An answer with arguments that are not JSON is a

@@ -1,5 +1,7 @@
 //! Writer of JSON text.
 
+use crate::json_text::escape_into;
+
 /// JSON text under construction. It adds the commas.
 #[derive(Default)]
 pub(super) struct JsonWriter {
@@ -37,7 +39,9 @@ impl JsonWriter {
 
     pub(super) fn string(&mut self, text: &str) {
         self.separate();
-        serde_json::to_writer(&mut self.text, text).expect("a string always serializes");
+        self.text.push(b'"');
+        escape_into(text, &mut self.text);
+        self.text.push(b'"');
     }
 
     /// Writes one string of several pieces.

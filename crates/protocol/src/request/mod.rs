@@ -25,7 +25,7 @@ mod writing;
 
 pub use invalid::{InvalidRequest, Problem};
 pub use report::Untranslatable;
-pub use rewrite::{BodyChanges, rewrite};
+pub use rewrite::{BodyChanges, BodyPlaces, rewrite, rewrite_at};
 pub use rules::{FEATURE_RULES, Feature, FeatureRule, Loss, MEMBER_RULES, MemberRule, Scope};
 pub use seal_splice::splice_seals;
 pub use target::{

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use json::{Members, from_text, is_same_name};
+use json::{Members, decode_string, from_text, is_same_name};
 use serde_json::value::RawValue;
 
 use super::invalid::{InvalidRequest, Problem};
@@ -62,14 +62,14 @@ pub(super) fn check_text(body: &[u8]) -> Result<&str, InvalidRequest> {
 
 /// Whether a text has more than [`MAX_NESTING`] brackets around a value.
 pub(super) fn is_nested_too_deep(text: &str) -> bool {
-    let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
-    for byte in text.bytes() {
+    let bytes = text.as_bytes();
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
         match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if in_string => is_escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => depth += 1,
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            b'"' => at += string_length(&bytes[at..]),
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
         if depth > MAX_NESTING {
@@ -77,6 +77,20 @@ pub(super) fn is_nested_too_deep(text: &str) -> bool {
         }
     }
     false
+}
+
+/// Length of a string behind its first quotation mark, with its last one.
+fn string_length(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
+        at += found + 1;
+        if bytes[at - 1] == b'"' {
+            return at;
+        }
+        // The escaped byte.
+        at += 1;
+    }
+    bytes.len()
 }
 
 fn not_json(error: &dyn ToString) -> InvalidRequest {
@@ -92,8 +106,11 @@ pub(super) struct Object<'a> {
 impl<'a> Object<'a> {
     /// Reads the body itself.
     pub(super) fn from_body(text: &'a str) -> Result<Self, InvalidRequest> {
-        let raw: &RawValue = serde_json::from_str(text).map_err(|error| not_json(&error))?;
-        let body = Self::read(raw, Place::ROOT)?;
+        let body = Self::read_text(text, Place::ROOT).map_err(|invalid| {
+            // Tells JSON of another type from no JSON.
+            serde_json::from_str::<&RawValue>(text)
+                .map_or_else(|error| not_json(&error), |_| invalid)
+        })?;
         // Case-insensitive readers (Go's, for example) take such a name for one that steers the gateway.
         for (name, _) in &body.members {
             let is_variant = |known: &&&str| name != **known && is_same_name(name, known);
@@ -120,8 +137,12 @@ impl<'a> Object<'a> {
 
     /// Reads an object; a repeated member is an error.
     pub(super) fn read(raw: &'a RawValue, place: Place) -> Result<Self, InvalidRequest> {
+        Self::read_text(raw.get(), place)
+    }
+
+    fn read_text(text: &'a str, place: Place) -> Result<Self, InvalidRequest> {
         let wrong = || InvalidRequest::new(place.path_to(""), Problem::Expected("an object"));
-        let Members(members) = from_text(raw.get()).map_err(|_| wrong())?;
+        let Members(members) = from_text(text).map_err(|_| wrong())?;
         let mut names = BTreeSet::new();
         for (index, (name, _)) in members.iter().enumerate() {
             let is_repeated = if members.len() < MIN_SORTED_MEMBERS {
@@ -263,8 +284,7 @@ pub(super) fn is_same(raw: &str, compact: &str) -> bool {
 
 /// Decodes a string.
 pub(super) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let json::MemberName(text) = serde_json::from_str(raw.get()).ok()?;
-    Some(text)
+    decode_string(raw.get())
 }
 
 /// Reads the elements of a list.

@@ -1,9 +1,10 @@
 //! Changes of a body that stays in its protocol.
 
-use json::{Edits, range_in};
-use serde_json::value::RawValue;
+use std::ops::Range;
 
-use crate::members::{count, each_member, pick_in};
+use json::{Edits, range_in};
+
+use crate::members::{count, each_member, pick};
 use crate::model::Protocol;
 
 /// Changes of a body for a target that speaks the caller's protocol.
@@ -22,81 +23,116 @@ pub struct BodyChanges<'a> {
 /// Smallest budget of thinking (Anthropic, "Extended thinking").
 const MIN_THINKING_TOKENS: u64 = 1_024;
 
+/// Places of the members that changes touch, in the bytes of one body.
+#[derive(Clone, Debug)]
+pub struct BodyPlaces {
+    protocol: Protocol,
+    model: Option<Range<usize>>,
+    maximum: Option<Range<usize>>,
+    previous: Option<Range<usize>>,
+    thinking: Option<Range<usize>>,
+    store: Option<Range<usize>>,
+    /// Byte behind the first bracket.
+    start: usize,
+    is_empty: bool,
+}
+
+impl BodyPlaces {
+    /// Finds the places in a body of Responses or Messages. `None` if the body is not an object.
+    pub fn find(protocol: Protocol, body: &[u8]) -> Option<Self> {
+        let text = str::from_utf8(body).ok()?;
+        if protocol == Protocol::Chat {
+            return None;
+        }
+        let start = text.find('{')? + 1;
+        let (model, maximum, previous, thinking, store) = (None, None, None, None, None);
+        let is_empty = true;
+        let mut places =
+            Self { protocol, model, maximum, previous, thinking, store, start, is_empty };
+        each_member(text, &mut |name, value| {
+            places.is_empty = false;
+            let place = match name {
+                "model" => &mut places.model,
+                "previous_response_id" => &mut places.previous,
+                "thinking" => &mut places.thinking,
+                "store" => &mut places.store,
+                name if name == maximum_name(protocol) => &mut places.maximum,
+                _ => return,
+            };
+            *place = Some(range_in(text, value.get()));
+        })?;
+        Some(places)
+    }
+}
+
+/// Name of the member that bounds the answer.
+fn maximum_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Chat => "max_completion_tokens",
+        Protocol::Responses => "max_output_tokens",
+        Protocol::Messages => "max_tokens",
+    }
+}
+
 /// Returns a body of Responses or Messages with the changes. `None` if nothing changes, or if the body
 /// is not an object. All other bytes stay.
 pub fn rewrite(protocol: Protocol, body: &[u8], changes: BodyChanges<'_>) -> Option<Vec<u8>> {
-    let text = str::from_utf8(body).ok()?;
-    let max_name = match protocol {
-        Protocol::Chat => return None,
-        Protocol::Responses => "max_output_tokens",
-        Protocol::Messages => "max_tokens",
-    };
-    let mut model: Option<&RawValue> = None;
-    let mut maximum: Option<&RawValue> = None;
-    let mut previous: Option<&RawValue> = None;
-    let mut thinking: Option<&RawValue> = None;
-    let mut store: Option<&RawValue> = None;
-    let mut is_empty = true;
-    each_member(text, &mut |name, value| {
-        is_empty = false;
-        match name {
-            "model" => model = Some(value),
-            "previous_response_id" => previous = Some(value),
-            "thinking" => thinking = Some(value),
-            "store" => store = Some(value),
-            name if name == max_name => maximum = Some(value),
-            _ => {}
-        }
-    })?;
+    rewrite_at(&BodyPlaces::find(protocol, body)?, body, changes)
+}
+
+/// Returns a body as [`rewrite`] does, without a reading: `places` are those in the same bytes.
+pub fn rewrite_at(places: &BodyPlaces, body: &[u8], changes: BodyChanges<'_>) -> Option<Vec<u8>> {
+    let protocol = places.protocol;
+    let value = |place: &Option<Range<usize>>| body.get(place.clone()?);
     let mut edits = Edits::default();
     let mut inserted: Vec<String> = Vec::new();
-    let mut set = |name: &str, found: Option<&RawValue>, value: String| match found {
-        Some(raw) if raw.get() == value => {}
-        Some(raw) => edits.replace(range_in(text, raw.get()), value),
-        None => inserted.push(format!("\"{name}\":{value}")),
+    let mut set = |name: &str, place: &Option<Range<usize>>, new: String| match place {
+        Some(_) if value(place) == Some(new.as_bytes()) => {}
+        Some(place) => edits.replace(place.clone(), new),
+        None => inserted.push(format!("\"{name}\":{new}")),
     };
     if let Some(bound) = changes.max_tokens {
-        let asked =
-            maximum.and_then(|raw| raw.get().parse::<u64>().ok()).filter(|asked| *asked > 0);
+        let asked = value(&places.maximum).and_then(|text| str::from_utf8(text).ok());
+        let asked = asked.and_then(|text| text.parse::<u64>().ok()).filter(|asked| *asked > 0);
         let maximum_set = asked.map_or(bound, |asked| asked.min(bound));
-        set(max_name, maximum, maximum_set.to_string());
+        set(maximum_name(protocol), &places.maximum, maximum_set.to_string());
         if protocol == Protocol::Messages
-            && let Some(raw) = thinking
-            && let Some(lowered) = lowered_thinking(raw, maximum_set)
+            && let Some(text) = value(&places.thinking).and_then(|text| str::from_utf8(text).ok())
+            && let Some(lowered) = lowered_thinking(text, maximum_set)
         {
-            set("thinking", thinking, lowered);
+            set("thinking", &places.thinking, lowered);
         }
     }
     if protocol == Protocol::Responses && changes.stores_nothing {
-        set("store", store, "false".to_owned());
+        set("store", &places.store, "false".to_owned());
     }
     if let Some(name) = changes.model {
-        set("model", model, serde_json::to_string(name).expect("a string always serializes"));
+        let name = serde_json::to_string(name).expect("a string always serializes");
+        set("model", &places.model, name);
     }
-    if let (Some(id), Some(_)) = (changes.previous_response_id, previous) {
+    if let (Some(id), Some(_)) = (changes.previous_response_id, &places.previous) {
         let id = serde_json::to_string(id).expect("a string always serializes");
-        set("previous_response_id", previous, id);
+        set("previous_response_id", &places.previous, id);
     }
     if !inserted.is_empty() {
-        let start = text.find('{')? + 1;
-        let comma = if is_empty { "" } else { "," };
-        edits.replace(start..start, inserted.join(",") + comma);
+        let comma = if places.is_empty { "" } else { "," };
+        edits.replace(places.start..places.start, inserted.join(",") + comma);
     }
     (!edits.is_empty()).then(|| edits.apply(body))
 }
 
 /// Returns settings of thinking whose budget fits below a maximum, which the answer needs too. `None` if they
 /// fit already.
-fn lowered_thinking(thinking: &RawValue, maximum: u64) -> Option<String> {
-    let [budget] = pick_in(Some(thinking), ["budget_tokens"]);
+fn lowered_thinking(thinking: &str, maximum: u64) -> Option<String> {
+    let [budget] = pick(thinking, ["budget_tokens"])?;
     let tokens = count(budget).filter(|tokens| *tokens >= maximum)?;
     let lowered = tokens.min(maximum / 2);
     if lowered < MIN_THINKING_TOKENS {
         return Some(r#"{"type":"disabled"}"#.to_owned());
     }
     let mut edits = Edits::default();
-    edits.replace(range_in(thinking.get(), budget?.get()), lowered.to_string());
-    Some(edits.apply_to_text(thinking.get()))
+    edits.replace(range_in(thinking, budget?.get()), lowered.to_string());
+    Some(edits.apply_to_text(thinking))
 }
 
 #[cfg(test)]

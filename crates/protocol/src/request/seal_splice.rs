@@ -37,7 +37,7 @@ pub fn splice_seals(
         return Ok(None);
     }
     // A removed element contains the edits of its parts.
-    edits.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
+    sorting::sort_by_key(&mut edits, |(range, _)| (range.start, std::cmp::Reverse(range.end)));
     let (mut all, mut end) = (Edits::default(), 0);
     for (range, text) in edits {
         if range.start >= end {

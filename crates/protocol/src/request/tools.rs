@@ -36,7 +36,9 @@ pub(super) fn plan_tools<'w, 'a>(
     let filter = match &request.tool_choice {
         // Messages has no list of allowed tools.
         Some(ToolChoice::Among { names, .. }) if target.protocol == Protocol::Messages => {
-            Some(names.iter().collect::<BTreeSet<_>>())
+            let mut allowed: BTreeSet<&str> = BTreeSet::new();
+            allowed.extend(names.iter().map(AsRef::as_ref));
+            Some(allowed)
         }
         _ => None,
     };
@@ -62,7 +64,7 @@ pub(super) fn plan_tools<'w, 'a>(
                 (name, *namespace, is_function)
             }
         };
-        if filter.as_ref().is_some_and(|names| !names.contains(name)) {
+        if filter.as_ref().is_some_and(|names| !names.contains(name.as_ref())) {
             continue;
         }
         let written = fit_tool_name(name, target.max_tool_name());

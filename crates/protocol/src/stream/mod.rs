@@ -10,6 +10,7 @@ mod chat;
 mod collect;
 mod custom_calls;
 mod messages;
+mod pieces;
 mod replay;
 mod responses;
 mod state;
@@ -20,9 +21,11 @@ use crate::context::AnswerContext;
 use crate::model::{Failure, Protocol, StreamEvent};
 use crate::shed::Shed;
 use custom_calls::{CustomCalls, CustomEvent};
+use openai::Event;
 use state::Phase;
 
 pub use collect::Collector;
+pub use pieces::read_pieces;
 pub use replay::replay;
 pub use state::MAX_HELD_BYTES;
 
@@ -93,6 +96,21 @@ impl StreamReader {
         }
         let last = events[before..].last();
         self.has_ended = matches!(last, Some(StreamEvent::Failed(_) | StreamEvent::Finished));
+    }
+
+    /// Reads a server-sent event, and passes on what it says. An event without data says nothing.
+    pub fn read_event(&mut self, event: &Event<'_>, receive: &mut dyn FnMut(&StreamEvent<'_>)) {
+        let Some(data) = &event.data else { return };
+        let mut events = Vec::new();
+        self.read(event.name, data, &mut events);
+        events.iter().for_each(receive);
+    }
+
+    /// Ends the stream as [`Self::finish`] does, and passes on what that says.
+    pub fn end(&mut self, receive: &mut dyn FnMut(&StreamEvent<'_>)) {
+        let mut events = Vec::new();
+        self.finish(&mut events);
+        events.iter().for_each(receive);
     }
 
     /// Ends the stream with its connection. A stream that is not whole has failed.

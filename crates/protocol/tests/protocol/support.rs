@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use openai::{Event, Framer};
 use protocol::model::{Protocol, StreamEvent};
-use protocol::stream::{Collector, StreamReader, StreamWriter};
+use protocol::stream::{Collector, StreamWriter, read_pieces};
 use protocol::{AnswerContext, ResponseEcho, ToolNames};
 use serde_json::Value;
 
@@ -57,22 +57,8 @@ pub(crate) fn read_stream<'p>(
     pieces: impl IntoIterator<Item = &'p [u8]>,
     receiver: &mut impl Receiver,
 ) {
-    let mut framer = Framer::new(16 << 20);
-    let mut reader = StreamReader::new(from);
-    for piece in pieces {
-        framer.push(Bytes::copy_from_slice(piece)).expect("the pieces are small");
-        while let Some(range) = framer.next_event() {
-            let bytes = framer.slice(range);
-            let event = Event::parse(&bytes);
-            let Some(data) = &event.data else { continue };
-            let mut events = Vec::new();
-            reader.read(event.name, data, &mut events);
-            events.iter().for_each(|event| receiver.receive(event));
-        }
-    }
-    let mut events = Vec::new();
-    reader.finish(&mut events);
-    events.iter().for_each(|event| receiver.receive(event));
+    let pieces = pieces.into_iter().map(Bytes::copy_from_slice);
+    read_pieces(from, pieces, 16 << 20, &mut |event| receiver.receive(event));
 }
 
 /// Translates a provider's bytes for a caller.

@@ -13,7 +13,7 @@ use imports::Crate;
 
 /// The crates of the product and of its tools, each above everything that it may depend on.
 const CRATES: [&[&str]; 12] = [
-    &["civil-time", "secret"],
+    &["civil-time", "secret", "sorting"],
     &["json", "rollout", "insight"],
     &["openai", "jwt", "ledger"],
     &["protocol"],

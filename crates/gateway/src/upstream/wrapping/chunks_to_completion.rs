@@ -132,8 +132,8 @@ impl<'a> Completion<'a> {
             choice.write(&mut choices);
         }
         choices.push(']');
-        let mut members: BTreeMap<&str, &str> =
-            self.members.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
+        let mut members: BTreeMap<&str, &str> = BTreeMap::new();
+        members.extend(self.members.iter().map(|(name, value)| (name.as_ref(), *value)));
         members.insert("choices", &choices);
         if let Some(usage) = self.usage.or(usage) {
             members.insert("usage", usage);

@@ -62,7 +62,7 @@ impl<'a> Frame<'a> {
                 _ => frame.once.push((name, value)),
             }
         }
-        frame.repeated.sort_unstable_by_key(|(name, _)| *name);
+        sorting::sort_by_key(&mut frame.repeated, |(name, _)| *name);
         if let Some(id) = new_id
             && let Some((_, known)) = frame.repeated.iter_mut().find(|(name, _)| *name == "id")
             && known.starts_with('"')
@@ -77,7 +77,7 @@ impl<'a> Frame<'a> {
         self.repeated.retain(|(name, _)| *name != "object");
         self.once.retain(|(name, _)| name != "object");
         self.repeated.push(("object", Cow::Borrowed(object)));
-        self.repeated.sort_unstable_by_key(|(name, _)| *name);
+        sorting::sort_by_key(&mut self.repeated, |(name, _)| *name);
     }
 
     /// Length of the members of every chunk, in bytes.

@@ -88,7 +88,7 @@ impl<'a> MergedObject<'a> {
     /// Appends the object as JSON, its members in the order of their names.
     pub(super) fn write(&self, out: &mut String) {
         let mut members: Vec<&(Cow<'_, str>, Merged<'_>)> = self.0.iter().collect();
-        members.sort_by_key(|(name, _)| name.as_ref());
+        sorting::sort_by(&mut members, |(one, _), (other, _)| one.cmp(other));
         out.push('{');
         for (number, (name, value)) in members.into_iter().enumerate() {
             if number > 0 {

@@ -6,8 +6,9 @@ use serde_json::value::RawValue;
 
 use crate::members::{count, elements, pick_in, some_text, text};
 use crate::model::{
-    Citation, EndReason, Protocol, ReasoningText, ReasoningTextKind, Seal, SealMaker, ServiceTier,
+    Citation, EndReason, Protocol, ReasoningText, ReasoningTextKind, Seal, ServiceTier,
 };
+use crate::seal::parse_seal;
 
 /// Members of a message or a delta.
 pub(crate) struct MessageMembers<'a> {
@@ -88,6 +89,7 @@ fn read_reasoning<'a>(
     details: Option<&'a RawValue>,
 ) -> Reasoning<'a> {
     let mut reasoning = Reasoning::default();
+    let mut seals = Vec::new();
     elements(details, &mut |detail| {
         let [kind, summary, full, data, signature] =
             pick_in(Some(detail), ["type", "summary", "text", "data", "signature"]);
@@ -97,11 +99,12 @@ fn read_reasoning<'a>(
             _ => (ReasoningTextKind::Full, None),
         };
         reasoning.texts.extend(some_text(found).map(|text| ReasoningText { kind, text }));
-        if let Some(bytes) = some_text(data).or_else(|| some_text(signature)) {
-            let maker = SealMaker::Protocol(Protocol::Chat);
-            reasoning.seal = Some(Seal { maker, bytes });
-        }
+        seals.extend(some_text(data).or_else(|| some_text(signature)));
     });
+    // The text of several thoughts is one here, and a seal of one of them does not fit it.
+    if let [_] = seals[..] {
+        reasoning.seal = seals.pop().map(|bytes| parse_seal(Protocol::Chat, bytes));
+    }
     if reasoning.texts.is_empty() {
         let found = plain.into_iter().find_map(some_text);
         let kind = ReasoningTextKind::Full;
@@ -133,8 +136,7 @@ pub(crate) fn read_url_citation<'a>(citation: Option<&'a RawValue>) -> Option<Ci
 pub(crate) fn read_call_seal<'a>(extra_content: Option<&'a RawValue>) -> Option<Seal<'a>> {
     let [google] = pick_in(extra_content, ["google"]);
     let [signature] = pick_in(google, ["thought_signature"]);
-    let bytes = some_text(signature)?;
-    Some(Seal { maker: SealMaker::Protocol(Protocol::Chat), bytes })
+    Some(parse_seal(Protocol::Chat, some_text(signature)?))
 }
 
 /// Reads a reason; an unknown one is [`EndReason::Other`]. `None` for `error`, by which some

@@ -5,4 +5,4 @@ mod read;
 mod write;
 
 pub(crate) use read::read;
-pub(crate) use write::{write, write_stop_members, write_text_block, write_tool_use};
+pub(crate) use write::{check, write, write_stop_members, write_text_block, write_tool_use};

@@ -39,6 +39,22 @@ pub(crate) fn write(
     Ok(WrittenAnswer { body: json.into_bytes(), shed })
 }
 
+/// Checks that each call has arguments that can be written.
+pub(crate) fn check(answer: &Answer<'_>) -> Result<(), Failure<'static>> {
+    let Some(choice) = answer.choices.first() else { return Ok(()) };
+    for part in &choice.parts {
+        if let PartKind::ToolCall { arguments, .. } = &part.kind {
+            object_of(arguments, is_cut(choice))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an answer ends at a limit of its length, so that its last arguments may be incomplete.
+fn is_cut(choice: &AnswerChoice<'_>) -> bool {
+    matches!(choice.end, EndReason::Length | EndReason::Window)
+}
+
 fn write_part(
     json: &mut JsonText,
     part: &Part<'_>,
@@ -67,9 +83,7 @@ fn write_part(
             json.end_object();
         }
         PartKind::ToolCall { id, name, arguments } => {
-            let is_cut = choice
-                .is_some_and(|choice| matches!(choice.end, EndReason::Length | EndReason::Window));
-            let input = object_of(arguments, is_cut)?;
+            let input = object_of(arguments, choice.is_some_and(is_cut))?;
             let id = context.call_id(id, number, Protocol::Messages);
             write_tool_use(json, &id, context.tool_name(name), &input);
         }

@@ -75,9 +75,9 @@ fn join_turns<'w, 'a>(writing: &mut Writing<'w, 'a>) -> Written<Vec<Message<'w, 
     }
     for message in messages.iter_mut().filter(|message| message.role == Role::User) {
         // Results come first.
-        message
-            .parts
-            .sort_by_key(|block| !matches!(block.located.part.kind, PartKind::ToolResult { .. }));
+        sorting::sort_by_key(&mut message.parts, |block| {
+            !matches!(block.located.part.kind, PartKind::ToolResult { .. })
+        });
     }
     Ok(messages)
 }
@@ -106,14 +106,13 @@ fn keep_calls_with_results<'w>(
     next: Option<&Message<'_, '_>>,
 ) -> Written<BTreeSet<&'w str>> {
     let next = next.filter(|next| next.role == Role::User);
-    let results: BTreeSet<&str> = next
-        .into_iter()
-        .flat_map(|next| &next.parts)
-        .filter_map(|block| match &block.located.part.kind {
+    let mut results: BTreeSet<&str> = BTreeSet::new();
+    results.extend(next.into_iter().flat_map(|next| &next.parts).filter_map(|block| {
+        match &block.located.part.kind {
             PartKind::ToolResult { call_id, .. } => Some(call_id.as_ref()),
             _ => None,
-        })
-        .collect();
+        }
+    }));
     let mut calls = BTreeSet::new();
     let reason = "the call has no result in the next turn";
     keep_parts(message, |block| match &block.located.part.kind {
