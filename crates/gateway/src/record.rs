@@ -76,6 +76,9 @@ pub struct Record {
     pub error: Option<&'static str>,
     /// The limit that refused the request, or that caused a fallback.
     pub limited_by: Option<String>,
+    /// Limits of a day or longer of which a tenth or less was left to the request.
+    #[serde(skip)]
+    pub near_limits: Vec<String>,
     /// Whether the ledger was unavailable, so that this gateway counted alone.
     #[serde(rename = "ledger_away")]
     pub ledger_unavailable: bool,

@@ -172,6 +172,7 @@ impl<P: Host> RequestScope<P> {
     pub(crate) fn reserved(&mut self, reservation: Option<Reservation<P>>) {
         let Some(mut reservation) = reservation else { return };
         self.headers.extend(reservation.take_headers());
+        self.record.near_limits = reservation.take_near_limits();
         self.record.ledger_unavailable = reservation.ledger_unavailable();
         self.reservation = Some(reservation);
     }
