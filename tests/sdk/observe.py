@@ -28,6 +28,7 @@ COUNTERS = {
     "serin_tokens_total": {*TARGET, "consumer", "kind", "counted"},
     "serin_cost_usd_total": {*TARGET, "consumer"},
     "serin_limited_total": {"limit", "consumer"},
+    "serin_limit_near_total": {"limit", "consumer"},
     "serin_fallback_total": {"route", "from", "to", "reason"},
     "serin_upstream_calls_total": {*TARGET, "result"},
     "serin_cache_total": {"route", "result"},
@@ -53,6 +54,9 @@ VALUES = {
     ("serin_tokens_total", "counted"): {"reported", "estimated"},
     ("serin_limited_total", "limit"): {"one"},
     ("serin_limited_total", "consumer"): {"small"},
+    # The only request of the limit leaves nothing of it.
+    ("serin_limit_near_total", "limit"): {"one"},
+    ("serin_limit_near_total", "consumer"): {"small"},
     ("serin_fallback_total", "from"): {"broken/tried-first"},
     ("serin_fallback_total", "to"): {"openai/gpt-4o"},
     ("serin_fallback_total", "reason"): {"5xx"},

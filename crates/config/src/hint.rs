@@ -1,7 +1,7 @@
 //! Hints for values of a wrong type and for names that other gateways use.
 
 /// Names of fields and sections in other gateways' configurations, each with the name here.
-const OTHER_NAMES: [(&str, &str); 44] = [
+const OTHER_NAMES: [(&str, &str); 46] = [
     ("api_base", "base_url"),
     ("api_key", "keys"),
     ("api_keys", "keys"),
@@ -12,6 +12,7 @@ const OTHER_NAMES: [(&str, &str); 44] = [
     ("circuit_breaker", "health"),
     ("clients", "consumers"),
     ("connect", "first_byte"),
+    ("cors", "server"),
     ("duration", "per"),
     ("endpoint", "base_url"),
     ("expire", "ttl"),
@@ -25,6 +26,7 @@ const OTHER_NAMES: [(&str, &str); 44] = [
     ("model_list", "routes"),
     ("models", "routes"),
     ("name", "id"),
+    ("origins", "cors"),
     ("period", "per"),
     ("percent", "weight"),
     ("plugins", "guards"),
@@ -71,6 +73,7 @@ fn table_example(name: &str) -> Option<&'static str> {
         "Health" => "{ failures = 5, rest = \"10s\" }",
         "Timeouts" => "{ total = \"5m\" }",
         "Hedge" => "{ after = \"2s\" }",
+        "Translate" => "{ unknown = \"shed\" }",
         "OnBlock" => "{ message = \"TEXT\" }",
         "Override" => "{ groups = [\"NAME\"], off = true }",
         "CustomPii" => "{ name = \"NAME\", pattern = \"REGEX\" }",
@@ -85,6 +88,7 @@ fn list_item(field: &str) -> &'static str {
     match field {
         "targets" | "fallback" => "{ provider = \"ID\" }",
         "keys" => "\"secret:NAME\"",
+        "steps" => "1, 5, 20",
         "providers" | "routes" | "consumers" | "groups" | "limits" | "prices" | "guards"
         | "overrides" | "custom" | "tiers" | "jwt" | "operators" | "content" => "{ … }",
         _ => "\"…\"",

@@ -12,6 +12,7 @@ use crate::auth::caller::Caller;
 use crate::auth::jwt::JwtAuthenticator;
 use crate::auth::keys::KeyCache;
 use crate::auth::session::SessionCache;
+use crate::auth::wrong_tokens::WrongTokens;
 use crate::cache::lookup::ResponseCache;
 use crate::cache::single_flight::SingleFlight;
 use crate::config_loader::GatewaySecrets;
@@ -48,6 +49,7 @@ pub struct Gateway {
     body_budget: Rc<BodyBudget>,
     rollouts: Rc<Rollouts>,
     session_cache: Rc<SessionCache>,
+    wrong_tokens: Rc<WrongTokens>,
 }
 
 impl Gateway {
@@ -71,6 +73,7 @@ impl Gateway {
             single_flight: Rc::default(),
             body_budget: Rc::default(),
             session_cache: Rc::default(),
+            wrong_tokens: Rc::default(),
         })
     }
 
@@ -95,6 +98,7 @@ impl Gateway {
             body_budget: Rc::clone(&self.body_budget),
             rollouts: Rc::clone(&self.rollouts),
             session_cache: Rc::clone(&self.session_cache),
+            wrong_tokens: Rc::clone(&self.wrong_tokens),
         })
     }
 
@@ -116,6 +120,11 @@ impl Gateway {
     /// Revoked sessions of operators.
     pub(crate) fn session_cache(&self) -> &SessionCache {
         &self.session_cache
+    }
+
+    /// Wrong tokens of operators.
+    pub(crate) fn wrong_tokens(&self) -> &WrongTokens {
+        &self.wrong_tokens
     }
 
     /// Recent writes to the store.

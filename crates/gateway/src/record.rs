@@ -1,11 +1,16 @@
 //! The record of a request: a closed list of fields. It has no field for a secret, and holds
 //! content only if the route says so.
 
-use civil_time::Timestamp;
-use config::ModelPrice;
+mod attempt;
+
 use openai::{TokenSource, Tokens};
 use rollout::Side;
 use serde::{Serialize, Serializer};
+
+#[cfg(test)]
+pub(crate) use attempt::REFUSALS;
+pub(crate) use attempt::{ABANDONED, ANSWERED, CALLERS_FAULT, HEDGED_OUT, TIMEOUT};
+pub use attempt::{Attempt, AttemptKind};
 
 /// The operation of a request for the list of models.
 pub(crate) const MODELS_OPERATION: &str = "models";
@@ -71,6 +76,9 @@ pub struct Record {
     pub error: Option<&'static str>,
     /// The limit that refused the request, or that caused a fallback.
     pub limited_by: Option<String>,
+    /// Limits of a day or longer of which a tenth or less was left to the request.
+    #[serde(skip)]
+    pub near_limits: Vec<String>,
     /// Whether the ledger was unavailable, so that this gateway counted alone.
     #[serde(rename = "ledger_away")]
     pub ledger_unavailable: bool,
@@ -239,6 +247,20 @@ impl Record {
         }
     }
 
+    /// Adds the thinking before the answer of a caller that left before its usage.
+    pub(crate) fn add_hidden_thinking(&mut self) {
+        let is_unknown = self.tokens.counted == TokenSource::Estimated
+            && self.tokens.doubt.is_none()
+            && self.tokens.reasoning == 0;
+        if self.outcome != Outcome::HungUp || !is_unknown {
+            return;
+        }
+        let answered = self.attempts.iter().rev().find(|attempt| attempt.result == ANSWERED);
+        let hidden = answered.map_or(0, Attempt::hidden_thinking);
+        self.tokens.reasoning = hidden;
+        self.tokens.output = self.tokens.output.saturating_add(hidden);
+    }
+
     /// Whether the model's name is not just made up by the caller: a route has it, or a target has
     /// answered to it.
     pub(crate) fn has_known_model(&self) -> bool {
@@ -261,129 +283,6 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Truncated => "truncated",
             Self::Blocked => "blocked",
-        }
-    }
-}
-
-/// One call to an upstream.
-#[derive(Debug, Serialize)]
-pub struct Attempt {
-    /// `provider/model`.
-    pub target: String,
-    /// The index of the provider's key, from zero.
-    pub key: Option<usize>,
-    /// Purpose of the call.
-    #[serde(rename = "part")]
-    pub kind: AttemptKind,
-    /// Result of the call.
-    pub result: &'static str,
-    /// The HTTP status; `None` without a response.
-    pub status: Option<u16>,
-    /// The host's reason for a failed connection, or the name of the provider's error.
-    pub detail: Option<String>,
-    /// `stream_to_json` or `json_to_stream` if the answer had another form than the caller asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub converted: Option<&'static str>,
-    /// Duration in milliseconds, for a stream until its first content.
-    pub ms: u64,
-    /// Tokens of the prompt by estimate that are charged for a call whose answer was not used.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tokens: Option<u64>,
-    /// Start of the call.
-    #[serde(skip)]
-    pub began: Timestamp,
-    /// Tokens of the prompt by estimate.
-    #[serde(skip)]
-    pub prompt_tokens: u64,
-    /// Price at the target.
-    #[serde(skip)]
-    pub price: Option<ModelPrice>,
-}
-
-/// Purpose of a call to an upstream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AttemptKind {
-    /// The whole answer.
-    #[default]
-    #[serde(rename = "whole")]
-    Primary,
-    /// The whole answer, concurrently with another call for it that is slow.
-    Hedge,
-    /// The rest of an answer that broke off.
-    #[serde(rename = "rest")]
-    Continuation,
-}
-
-impl AttemptKind {
-    /// The name in the record.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Primary => "whole",
-            Self::Hedge => "hedge",
-            Self::Continuation => "rest",
-        }
-    }
-}
-
-/// The result of a call that was in flight when the caller hung up.
-pub(crate) const ABANDONED: &str = "abandoned";
-/// The result of a call that was answered.
-pub(crate) const ANSWERED: &str = "answered";
-/// The result of a call that was answered with the caller's own mistake.
-pub(crate) const CALLERS_FAULT: &str = "callers_fault";
-/// The result of a call without an answer in time.
-pub(crate) const TIMEOUT: &str = "timeout";
-/// The results of calls that the provider has refused, whatever the status.
-pub(crate) const REFUSALS: [&str; 5] =
-    ["429", "key_refused", "model_refused", "quota_exhausted", "unavailable"];
-/// The result of a call that was canceled because a concurrent one was faster.
-pub(crate) const HEDGED_OUT: &str = "hedged_out";
-
-impl Attempt {
-    /// Starts a call; its result stays `abandoned` unless it ends.
-    pub(crate) fn start(
-        target: String,
-        key: Option<usize>,
-        kind: AttemptKind,
-        now: Timestamp,
-    ) -> Self {
-        let (result, status, detail) = (ABANDONED, None, None);
-        let (tokens, prompt_tokens, price) = (None, 0, None);
-        let (ms, began, converted) = (0, now, None);
-        Self {
-            target,
-            key,
-            kind,
-            result,
-            status,
-            detail,
-            converted,
-            ms,
-            tokens,
-            began,
-            prompt_tokens,
-            price,
-        }
-    }
-
-    /// Whether the call counts as a request: the upstream has answered it, or may bill it.
-    pub(crate) fn counts(&self) -> bool {
-        matches!(self.result, ANSWERED | CALLERS_FAULT) || self.is_lost()
-    }
-
-    /// Whether the upstream may bill the call although its answer was not used: it has the prompt
-    /// and did not refuse it. A failed connection and an error status are free; the timeout of a
-    /// gateway before the model is not, since the model may have computed. A hedge that lost is the
-    /// gateway's own decision, and not charged to the caller.
-    pub(crate) fn is_lost(&self) -> bool {
-        match (self.result, self.status) {
-            (ANSWERED | CALLERS_FAULT | HEDGED_OUT, _) => false,
-            // Some providers refuse with a success status.
-            (result, Some(200..=299)) if REFUSALS.contains(&result) => false,
-            (_, Some(200..=299 | 504 | 524)) => true,
-            (_, Some(_)) => false,
-            (result, None) => matches!(result, ABANDONED | TIMEOUT),
         }
     }
 }

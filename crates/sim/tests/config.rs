@@ -250,3 +250,10 @@ fn cool_down_of_a_key_survives_the_next_version() {
     send_request(&world, &service, question(false));
     assert_eq!(calls(), before + 1);
 }
+
+#[test]
+fn warning_is_one_line_of_json() {
+    let now = civil_time::Timestamp::from_millis(5);
+    let line = gateway::host::warning_line(now, "first\r\nsecond \"quoted\"");
+    assert_eq!(line, r#"{"at_ms":5,"event":"warning","message":"first\r\nsecond \"quoted\""}"#);
+}

@@ -108,6 +108,11 @@ fn assert_totals(seed: u64, loses_replies: bool) {
         "{seed}"
     );
     assert_eq!(sum(&page, "serin_request_duration_seconds_count", &[]), 100.0, "{seed}");
+    // A whole answer has no first token.
+    let streams = records.iter().filter(|record| record["first_token_ms"].is_u64()).count() as f64;
+    let is_stream = |record: &&Value| record["stream"] == true && record["status"] == 200;
+    assert_eq!(streams, records.iter().filter(is_stream).count() as f64, "{seed}");
+    assert_eq!(sum(&page, "serin_time_to_first_token_seconds_count", &[]), streams, "{seed}");
     for step in ["minute", "hour", "day", "total"] {
         let usage =
             assert_page(&world, &new_gateway, &format!("/admin/v1/usage?step={step}&by=consumer"));

@@ -30,6 +30,7 @@ fn finding_46_alerts_cover_what_operators_must_notice() {
         "serin_time_to_first_token_seconds_bucket",
         "serin_request_duration_seconds_bucket",
         "serin_limited_total",
+        "serin_limit_near_total",
     ] {
         assert!(alerts.contains(metric), "{metric}");
     }

@@ -12,6 +12,7 @@ use crate::request::headers::bearer_token;
 use super::AdminContext;
 use super::response::AdminError;
 use super::session_cookie::{SessionCookie, check_same_origin};
+use super::sign_in;
 
 /// Name of the bearer of `ADMIN_TOKEN`.
 const ADMIN_TOKEN_OPERATOR: &str = "admin";
@@ -41,6 +42,7 @@ impl<'a> AuthenticatedOperator<'a> {
         context: AdminContext<'a>,
         host: &P,
         parts: &Parts,
+        request_id: &str,
     ) -> Result<Self, AdminError> {
         let headers = &parts.headers;
         let cookie = SessionCookie::for_request(parts).read(headers);
@@ -48,9 +50,7 @@ impl<'a> AuthenticatedOperator<'a> {
         let cookie = cookie.filter(|_| parts.uri.path().starts_with(super::PREFIX));
         match (bearer_token(headers), cookie) {
             (None, None) => Err(AdminError::unauthorized(false)),
-            (Some(token), None) => {
-                Self::from_token(context, token).ok_or(AdminError::unauthorized(true))
-            }
+            (Some(token), None) => sign_in::check_bearer(context, host, token, request_id).await,
             (None, Some(value)) => {
                 check_same_origin(parts, true)?;
                 Self::from_session(context, host, value).await

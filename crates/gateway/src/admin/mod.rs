@@ -66,6 +66,7 @@ use session_cookie::SessionCookie;
 use crate::auth::access;
 use crate::auth::keys::{KeyCache, KeyStore, Pepper};
 use crate::auth::session::{SessionCache, SessionKey};
+use crate::auth::wrong_tokens::WrongTokens;
 use crate::error::Refusal;
 use crate::gateway::Gateway;
 use crate::host::Host;
@@ -95,6 +96,8 @@ struct AdminContext<'a> {
     pub reloading_gateway: Option<&'a ReloadingGateway>,
     /// This isolate's knowledge about revoked sessions.
     pub session_cache: &'a SessionCache,
+    /// This isolate's knowledge about wrong tokens.
+    pub wrong_tokens: &'a WrongTokens,
     /// This isolate's recent writes, which the store may not show yet.
     pub recent_writes: &'a RecentWrites,
     /// Rollouts as this isolate knows them.
@@ -135,6 +138,7 @@ pub(crate) async fn handle<P: Host>(
         key_cache: gateway.key_cache(),
         reloading_gateway,
         session_cache: gateway.session_cache(),
+        wrong_tokens: gateway.wrong_tokens(),
         recent_writes: gateway.recent_writes(),
         rollouts: gateway.rollouts(),
         client_ip: address,
@@ -183,7 +187,7 @@ async fn dispatch<P: Host>(
     let operator = if router::is_sign_in(parts) {
         sign_in::authenticate(context, host, parts, body, request_id).await?
     } else {
-        AuthenticatedOperator::authenticate(context, host, parts).await?
+        AuthenticatedOperator::authenticate(context, host, parts, request_id).await?
     };
     if let (Some(session), Some(pepper)) =
         (operator.renewed_session(host, &parts.headers), context.pepper)

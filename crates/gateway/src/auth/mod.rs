@@ -7,3 +7,4 @@ pub(crate) mod jwt;
 pub(crate) mod keys;
 pub(crate) mod parameter_rules;
 pub(crate) mod session;
+pub(crate) mod wrong_tokens;

@@ -59,6 +59,7 @@ impl<P: Host> Reservation<P> {
             parts: Vec::new(),
             max_output_tokens: None,
             headers: Vec::new(),
+            near_limits: Vec::new(),
             ledger_unavailable: false,
         };
         let prompt_size = request.request.prompt_size();
@@ -84,6 +85,9 @@ impl<P: Host> Reservation<P> {
         let balances = reservation.acquire_parts(&demands, (caller, now)).await?;
         let granted = reservation.parts.iter().map(|part| part.amount);
         reservation.max_output_tokens = request.max_choice_tokens(demands.iter().zip(granted));
+        for (demand, balance) in demands.iter().zip(&balances) {
+            demand.note_near_end(balance, &mut reservation.near_limits);
+        }
         let quotas = demands.iter().map(|demand| demand.quota.measure).zip(balances);
         reservation.headers = headers::rate_limit_headers((caller, now), quotas);
         Ok(Some(reservation))

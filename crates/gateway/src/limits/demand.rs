@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use civil_time::Timestamp;
-use config::{Limit, Price, Quota};
+use config::{Limit, Period, Price, Quota};
 use ledger::{AccountBalance, Rule};
 use openai::{Endpoint, TextSize, token_estimate};
 
@@ -93,5 +93,59 @@ impl QuotaDemand<'_> {
             wait_millis: wait,
             headers: Vec::new(),
         })
+    }
+
+    /// Adds the limit to a list if it is one of a day or longer, and a tenth or less of it is left.
+    pub(crate) fn note_near_end(&self, balance: &AccountBalance, near: &mut Vec<String>) {
+        let is_long = match self.quota.per {
+            Period::Second | Period::Minute | Period::Hour => false,
+            Period::Day(_) | Period::Month(_) | Period::Total => true,
+        };
+        if is_long && balance.left() <= balance.max / 10 && !near.contains(&self.limit.id) {
+            near.push(self.limit.id.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use civil_time::Timestamp;
+    use config::{By, Limit, Measure, OnError, Period, Quota};
+    use ledger::AccountBalance;
+
+    use crate::limits::matching;
+    use crate::limits::pricing::QuotaCost;
+
+    use super::QuotaDemand;
+
+    #[test]
+    fn limits_of_a_day_or_longer_are_near_their_end_at_a_tenth() {
+        let near = |per, used| {
+            let quota = Quota { measure: Measure::Requests, max: 100, per };
+            let limit = Limit {
+                id: "quota".to_owned(),
+                routes: None,
+                groups: None,
+                by: By::All,
+                keys: Vec::new(),
+                quotas: vec![quota],
+                hard: false,
+                lease: false,
+                on_error: OnError::Open,
+                default_output: 1_024,
+                colocation_group: None,
+            };
+            let quota = &limit.quotas[0];
+            let rule = matching::ledger_rule(quota, Timestamp::default());
+            let cost = QuotaCost::for_prompt(quota.measure, 0, config::Price::default());
+            let demand = QuotaDemand { limit: &limit, quota, rule, min: 1, want: 1, cost };
+            let mut ids = Vec::new();
+            let balance = AccountBalance { max: 100, used, held: 1, resets: None };
+            (0..2).for_each(|_| demand.note_near_end(&balance, &mut ids));
+            ids
+        };
+        assert_eq!(near(Period::Total, 89), Vec::<String>::new());
+        assert_eq!(near(Period::Total, 90), ["quota"]);
+        assert_eq!(near(Period::Minute, 99), Vec::<String>::new());
     }
 }

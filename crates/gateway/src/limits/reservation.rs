@@ -47,6 +47,8 @@ pub(crate) struct Reservation<P: Host> {
     pub(super) parts: Vec<ReservationPart>,
     pub(super) max_output_tokens: Option<u64>,
     pub(super) headers: Vec<(&'static str, String)>,
+    /// Limits of a day or longer that are near their end.
+    pub(super) near_limits: Vec<String>,
     pub(super) ledger_unavailable: bool,
 }
 
@@ -83,6 +85,11 @@ impl<P: Host> Reservation<P> {
     /// Takes OpenAI's six rate-limit headers, for the tightest limits.
     pub(crate) fn take_headers(&mut self) -> Vec<(&'static str, String)> {
         std::mem::take(&mut self.headers)
+    }
+
+    /// Takes the ids of the limits of a day or longer that are near their end.
+    pub(crate) fn take_near_limits(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.near_limits)
     }
 
     /// Whether the ledger was unavailable, so that this gateway counted alone.

@@ -14,8 +14,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use config::Timeouts;
-use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode};
+use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method, StatusCode};
 use openai::Endpoint;
 use protocol::AnswerContext;
 use protocol::model::Protocol;
@@ -160,6 +160,9 @@ fn answer_response<P: Host>(
     *response.status_mut() = answer.status;
     if let Some(content_type) = answer.content_type {
         response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    if !answer.status.is_success() {
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     add_gateway_headers(&mut response, &scope);
     *response.body_mut() = match answer.content {

@@ -129,6 +129,9 @@ impl<P: Host> Relay<P> {
 
     /// Ends a complete answer.
     fn finish_answer(&mut self) {
+        if let Some(permit) = &self.stream.permit {
+            permit.record_tokens(self.stream.tokens());
+        }
         // An empty answer is no proof of health.
         self.record_signal(match self.stream.has_text() {
             true => Signal::Success,

@@ -1,5 +1,6 @@
 //! The request scope, usage totals, metrics and OTLP export.
 
+mod lost_attempts;
 pub(crate) mod metrics;
 pub(crate) mod otlp;
 pub(crate) mod record_sinks;

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use civil_time::Timestamp;
 use config::{ModelPrice, Route};
@@ -15,9 +14,10 @@ use crate::auth::caller::Caller;
 use crate::host::Host;
 use crate::limits::pricing;
 use crate::limits::reservation::{Reservation, SettledUsage};
-use crate::record::{ABANDONED, Attempt, Outcome, Record, RecordedFindings, SkipReason};
+use crate::record::{Attempt, Outcome, Record, RecordedFindings, SkipReason};
 use crate::telemetry::otlp::TraceContext;
 
+use super::lost_attempts::{self, millis};
 use super::record_sinks::RecordSinks;
 use super::transcript::Transcript;
 
@@ -172,6 +172,7 @@ impl<P: Host> RequestScope<P> {
     pub(crate) fn reserved(&mut self, reservation: Option<Reservation<P>>) {
         let Some(mut reservation) = reservation else { return };
         self.headers.extend(reservation.take_headers());
+        self.record.near_limits = reservation.take_near_limits();
         self.record.ledger_unavailable = reservation.ledger_unavailable();
         self.reservation = Some(reservation);
     }
@@ -315,25 +316,6 @@ impl<P: Host> RequestScope<P> {
         self.record.outcome = outcome;
         // `Drop` writes and settles.
     }
-
-    /// Charges the prompts of attempts whose answers were not used, if their upstreams may bill
-    /// them. Returns their cost.
-    fn charge_lost_attempts(&mut self, now: Timestamp) -> Option<u64> {
-        let mut cost = None;
-        for attempt in self.record.attempts.iter_mut().filter(|attempt| attempt.is_lost()) {
-            if attempt.result == ABANDONED {
-                attempt.ms = millis(now.since(attempt.began));
-            }
-            let tokens = Tokens { input: attempt.prompt_tokens, ..Tokens::default() };
-            attempt.tokens = Some(tokens.input);
-            if let Some(price) = attempt.price {
-                let more = pricing::cost_billionths(tokens, price);
-                cost = Some(more.saturating_add(cost.unwrap_or(0)));
-            }
-        }
-        self.record.add_lost_tokens();
-        cost
-    }
 }
 
 impl<P: Host> Drop for RequestScope<P> {
@@ -344,12 +326,13 @@ impl<P: Host> Drop for RequestScope<P> {
             update(&mut self.record);
         }
         let record = &mut self.record;
+        record.add_hidden_thinking();
         let mut cost = self.price.map(|price| pricing::cost_billionths(record.tokens, price));
         if let Some((tokens, earlier)) = self.earlier_part.take() {
             record.tokens = record.tokens.plus(tokens);
             cost = earlier.map_or(cost, |earlier| Some(cost.unwrap_or(0).saturating_add(earlier)));
         }
-        if let Some(lost) = self.charge_lost_attempts(now) {
+        if let Some(lost) = lost_attempts::charge(record, now) {
             cost = Some(cost.unwrap_or(0).saturating_add(lost));
         }
         let record = &mut self.record;
@@ -388,9 +371,4 @@ impl<P: Host> std::fmt::Debug for RequestScope<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RequestScope").field("record", &self.record).finish_non_exhaustive()
     }
-}
-
-/// Whole milliseconds of a duration.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -45,6 +45,8 @@ struct KnownTarget {
     model: Box<str>,
     /// Whether the target has answered a request with `stream_options` of the gateway.
     accepts_usage: bool,
+    /// Whether the target has reported thinking.
+    thinks: bool,
     taken_back: TakenBack,
 }
 
@@ -135,6 +137,18 @@ impl KnownTargets {
         self.get(model).is_some_and(|known| known.accepts_usage)
     }
 
+    /// Whether a target has reported thinking.
+    pub(crate) fn thinks(&self, model: &str) -> bool {
+        self.get(model).is_some_and(|known| known.thinks)
+    }
+
+    /// Records that a target has reported thinking.
+    pub(crate) fn record_thinking(&mut self, model: &str) {
+        if !self.thinks(model) {
+            self.get_or_insert(model).thinks = true;
+        }
+    }
+
     /// Records that a target has answered a request with these additions.
     pub(crate) fn record_success(&mut self, model: &str, sent: SentAdditions) {
         if sent == SentAdditions::default() {
@@ -164,7 +178,8 @@ impl KnownTargets {
             self.0.remove(0);
         }
         let taken_back = TakenBack::default();
-        self.0.push(KnownTarget { model: model.into(), accepts_usage: false, taken_back });
+        let (accepts_usage, thinks) = (false, false);
+        self.0.push(KnownTarget { model: model.into(), accepts_usage, thinks, taken_back });
         self.0.last_mut().expect("a target was added")
     }
 }

@@ -24,9 +24,9 @@ use crate::upstream::retry_policy::KeyOutcome;
 
 use super::additions::SentAdditions;
 use super::answer::{Answer, AnswerContent};
+use super::call_permit::CallPermit;
 use super::caller_upstreams::CallerUpstreams;
 use super::request;
-use super::state::CallPermit;
 use super::timeouts::{AttemptError, AttemptTimeouts};
 
 /// State that all attempts of a request share.
@@ -115,7 +115,11 @@ impl<P: Host> AttemptContext<'_, P> {
             Some(key) => Some(key),
             None => self.upstreams.next_key(candidate.provider_index, candidate.model, began)?,
         };
+        let thinks = self.request.fields().asks_for_thinking || self.upstreams.thinks(target);
+        let bounds = self.request.output_bounds();
+        let max_thinking = if thinks { bounds.max.unwrap_or(u64::MAX) } else { 0 };
         let attempt = Attempt::start(candidate.label(), key, kind, began);
+        let attempt = Attempt { max_thinking, ..attempt };
         let record_index = scope.attempt_started(attempt, candidate.price, self.prompt_size());
         Ok(ActiveAttempt { candidate, key, permit, record_index, began })
     }
@@ -198,6 +202,7 @@ impl<P: Host> AttemptContext<'_, P> {
                     }
                 }
                 if let Some(tokens) = tokens {
+                    attempt.permit.record_tokens(tokens);
                     scope.spent(tokens);
                 }
                 scope.update(|record| record.is_cut = is_cut);

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use civil_time::Timestamp;
 use config::{ProviderIndex, Route};
 
+use super::call_permit::CallPermit;
 use super::caller_tag::CallerTag;
-use super::state::{CallPermit, Upstreams};
+use super::state::Upstreams;
 use crate::record::SkipReason;
 use crate::routing::balance::TargetLoad;
 use crate::routing::matched_route::TargetHealth;

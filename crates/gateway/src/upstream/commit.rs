@@ -11,7 +11,7 @@ use crate::upstream::classify::Failure;
 use crate::upstream::sse_reader::{SseReader, StreamState};
 use crate::upstream::usage_tail::UsageTail;
 
-use super::state::CallPermit;
+use super::call_permit::CallPermit;
 
 /// Bytes that are held back before the first content, besides those that repeat the request.
 const MAX_PRELUDE_BYTES: usize = 64 << 10;

@@ -5,6 +5,7 @@ pub(crate) mod answer;
 pub(crate) mod answer_form;
 pub(crate) mod attempt;
 pub(crate) mod backoff;
+pub(crate) mod call_permit;
 pub(crate) mod caller_tag;
 pub(crate) mod caller_upstreams;
 pub(crate) mod circuit_breaker;

@@ -24,7 +24,7 @@ use super::commit::{CommitState, Committed, Uncommitted};
 use super::refusal::{self, Refusal};
 use super::timeouts::{AttemptError, AttemptTimeouts};
 use super::translated_stream::translate_stream;
-use super::wrapping::{JSON_TO_STREAM, Wrapping, without_mark};
+use super::wrapping::{JSON_TO_STREAM, Wrapping, refusal_content_type, without_mark};
 
 /// Bodies up to this length are read whole before they are passed on, so that another target can
 /// still replace a broken one. Longer bodies are committed and streamed.
@@ -105,10 +105,7 @@ impl<P: Host> AttemptContext<'_, P> {
             RefusalClass::Failure(failure) => Err(AttemptError::named(failure, name)),
             RefusalClass::CallersFault => {
                 let known = head.headers.get(CONTENT_TYPE);
-                let content_type = match Wrapping::detect(&body) {
-                    Some(form @ Wrapping::Json) => Some(form.content_type(known)),
-                    Some(Wrapping::Events | Wrapping::Markup) | None => known.cloned(),
-                };
+                let content_type = Some(refusal_content_type(&body, known));
                 let content = AnswerContent::Whole(body);
                 let (status, protocol) = (head.status, candidate.protocol);
                 let answer = Answer {

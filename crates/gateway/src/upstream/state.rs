@@ -3,19 +3,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use civil_time::Timestamp;
-use config::{Balance, Config, Health, Hedge, Provider, ProviderIndex, Retries, Route};
+use config::{Balance, Config, Hedge, Provider, ProviderIndex, Retries, Route};
 
 use crate::record::SkipReason;
 use crate::routing::balance::TargetLoad;
 use crate::telemetry::usage::details::{CoolingDown, CoolingDownPart};
 use crate::upstream::additions::{KnownTargets, SentAdditions, TakenBack};
+use crate::upstream::call_permit::{CallPermit, LatencyTimer};
 use crate::upstream::caller_tag::CallerTag;
-use crate::upstream::circuit_breaker::{BreakerOpen, Permit, Signal};
+use crate::upstream::circuit_breaker::BreakerOpen;
 use crate::upstream::classify::Failure;
 use crate::upstream::health::HealthTable;
 use crate::upstream::hedge_budget::{self, HedgeBudget};
@@ -34,34 +34,8 @@ pub(crate) struct Upstreams {
     /// other routes in other places.
     hedge_budgets: Rc<RefCell<BTreeMap<Box<str>, HedgeBudget>>>,
     health: Rc<RefCell<HealthTable>>,
-    /// Additions that targets refuse, by provider, in the configuration's order.
-    known_targets: RefCell<Vec<KnownTargets>>,
-}
-
-/// Permit for one call, which receives the call's signals. Dropping it without a signal, because
-/// the caller hung up or a key was refused, releases a half-open probe.
-pub(crate) struct CallPermit {
-    health_table: Rc<RefCell<HealthTable>>,
-    provider: ProviderIndex,
-    model: Box<str>,
-    health: Health,
-    permit: Permit,
-    caller: CallerTag,
-    began: Timestamp,
-    /// The latency that is still to be measured.
-    latency_timer: Cell<LatencyTimer>,
-    /// Whether the route hedges by the target's latency.
-    records_latency: bool,
-}
-
-/// State of a call's latency measurement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LatencyTimer {
-    /// Latency is not measured.
-    Off,
-    Running,
-    /// The latency was recorded.
-    Stopped,
+    /// Knowledge about targets, by provider, in the configuration's order.
+    known_targets: Rc<RefCell<Vec<KnownTargets>>>,
 }
 
 impl Upstreams {
@@ -77,7 +51,7 @@ impl Upstreams {
             retry_budgets: RefCell::new(vec![RetryBudget::default(); count]),
             hedge_budgets: Rc::default(),
             health: Rc::new(RefCell::new(HealthTable::new(count))),
-            known_targets: RefCell::new(vec![KnownTargets::default(); count]),
+            known_targets: Rc::new(RefCell::new(vec![KnownTargets::default(); count])),
         }
     }
 
@@ -175,6 +149,7 @@ impl Upstreams {
         let records_latency = route.hedge.is_some_and(|hedge| hedge.after.is_none());
         Ok(CallPermit {
             health_table,
+            known_targets: Rc::clone(&self.known_targets),
             provider,
             model,
             health,
@@ -268,6 +243,11 @@ impl Upstreams {
         self.known_targets.borrow()[provider.position()].accepts_usage(model)
     }
 
+    /// Whether a target has reported thinking.
+    pub(crate) fn thinks(&self, (provider, model): (ProviderIndex, &str)) -> bool {
+        self.known_targets.borrow()[provider.position()].thinks(model)
+    }
+
     /// Records that a target has answered a request with these additions.
     pub(crate) fn additions_accepted(
         &self,
@@ -317,74 +297,5 @@ impl Upstreams {
         hedge_budget::hedge_delay(hedge, || {
             self.health.borrow_mut().p95_latency(target, stream, now)
         })
-    }
-}
-
-impl CallPermit {
-    /// Records a signal of the call.
-    pub(crate) fn record(&self, signal: Signal, now: Timestamp, entropy: u64) {
-        let target = (self.provider, &*self.model);
-        let stream = match signal {
-            Signal::FirstContent => Some(true),
-            Signal::Success => Some(false),
-            Signal::Failure | Signal::Unreachable | Signal::Throttled(_) | Signal::Neutral => None,
-        };
-        if let Some(stream) = stream.filter(|_| self.latency_timer.get() == LatencyTimer::Running) {
-            self.latency_timer.set(LatencyTimer::Stopped);
-            let took = now.since(self.began);
-            let read = |load: &mut TargetLoad| load.record_latency(stream, took, now);
-            self.health_table.borrow_mut().update_load(self.provider, &self.model, read);
-        }
-        self.health_table.borrow_mut().record(
-            target,
-            self.caller,
-            (self.permit, signal),
-            now,
-            entropy,
-            &self.health,
-        );
-    }
-
-    /// Records the latency of the target, or the time after which waiting for it ended, if the
-    /// route needs it.
-    pub(crate) fn record_latency(&self, stream: bool, now: Timestamp) {
-        if self.records_latency {
-            let target = (self.provider, &*self.model);
-            self.health_table.borrow_mut().record_latency(
-                target,
-                stream,
-                now.since(self.began),
-                now,
-            );
-        }
-    }
-
-    /// Whether the target's circuit breaker is open or half open for the caller.
-    pub(crate) fn is_open_or_half_open(&self) -> bool {
-        let target = (self.provider, &*self.model);
-        self.health_table.borrow().is_open_or_half_open(target, self.caller)
-    }
-}
-
-impl Drop for CallPermit {
-    fn drop(&mut self) {
-        // A neutral signal uses neither time nor entropy.
-        self.record(Signal::Neutral, Timestamp::default(), 0);
-        if self.latency_timer.get() != LatencyTimer::Off {
-            self.health_table.borrow_mut().update_load(
-                self.provider,
-                &self.model,
-                TargetLoad::call_finished,
-            );
-        }
-    }
-}
-
-impl fmt::Debug for CallPermit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallPermit")
-            .field("model", &self.model)
-            .field("permit", &self.permit)
-            .finish()
     }
 }

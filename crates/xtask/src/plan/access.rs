@@ -248,6 +248,24 @@ Operators
     }
 
     #[test]
+    fn budgets_of_consumers_without_hard_have_advice() {
+        let advises = |members: &str| {
+            let text = format!(
+                "[[providers]]\nid = 'a'\nkind = 'openai-compatible'\nbase_url = 'https://a.example/v1'\n\
+                 [[routes]]\nid = 'r'\nmodels = ['m']\ntargets = [{{ provider = 'a' }}]\n\
+                 [[limits]]\nid = 'l'\n{members}\n"
+            );
+            let config = author::from_toml(&text, &|_| None).expect("the document is valid");
+            render(&config).contains("advice: set hard = true")
+        };
+        let tokens = "tokens = { per = 'day', max = 9000 }";
+        assert!(advises(&format!("by = 'consumer'\n{tokens}")));
+        assert!(!advises(&format!("by = 'consumer'\nhard = true\n{tokens}")));
+        assert!(!advises(&format!("by = 'all'\n{tokens}")));
+        assert!(!advises("by = 'consumer'\nrequests = { per = 'day', max = 9 }"));
+    }
+
+    #[test]
     fn amount_has_no_trailing_zeros() {
         let written = [(0, 9), (1, 9), (12_500_000_000, 9), (2_500_000, 6), (7, 0)]
             .map(|(amount, places)| decimal(amount, places));

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod config;
+mod guesses;
 mod key_lifecycle;
 mod key_roll;
 mod limits;
@@ -26,6 +27,7 @@ use serde_json::Value;
 
 use crate::auth::keys::{KeyCache, Pepper};
 use crate::auth::session::SessionCache;
+use crate::auth::wrong_tokens::WrongTokens;
 use crate::host::body::Body;
 use crate::host::recent_writes::RecentWrites;
 use crate::rollouts::Rollouts;
@@ -44,6 +46,7 @@ struct Fixture {
     key_cache: KeyCache,
     client_ip: Option<std::net::IpAddr>,
     session_cache: SessionCache,
+    wrong_tokens: WrongTokens,
     recent_writes: RecentWrites,
     rollouts: Rc<Rollouts>,
 }
@@ -93,6 +96,7 @@ impl Fixture {
             key_cache: KeyCache::default(),
             client_ip: "203.0.113.7".parse().ok(),
             session_cache: SessionCache::default(),
+            wrong_tokens: WrongTokens::default(),
             recent_writes: RecentWrites::default(),
             rollouts: Rc::default(),
         }
@@ -107,6 +111,7 @@ impl Fixture {
             key_cache: &self.key_cache,
             reloading_gateway: None,
             session_cache: &self.session_cache,
+            wrong_tokens: &self.wrong_tokens,
             recent_writes: &self.recent_writes,
             rollouts: &self.rollouts,
             client_ip: self.client_ip,

@@ -50,6 +50,11 @@ pub(super) const LIMITED: Metric = counter(
     "Requests that a limit refused or sent to a fallback.",
     &["limit", "consumer"],
 );
+pub(super) const LIMIT_NEAR: Metric = counter(
+    "serin_limit_near_total",
+    "Requests after which a limit by day, by month or in total had a tenth or less left.",
+    &["limit", "consumer"],
+);
 pub(super) const FALLBACK: Metric = counter(
     "serin_fallback_total",
     "Calls to another target than the one before, by what came of that one.",
@@ -105,13 +110,14 @@ pub(super) const ROLLOUT_PHASE: Metric = Metric {
 
 /// All metrics, in the order of output.
 #[cfg(test)]
-pub(crate) const ALL: [Metric; 16] = [
+pub(crate) const ALL: [Metric; 17] = [
     REQUESTS,
     DURATION,
     FIRST_TOKEN,
     TOKENS,
     COST,
     LIMITED,
+    LIMIT_NEAR,
     CALLS,
     FALLBACK,
     CACHE,

@@ -10,8 +10,8 @@ use crate::telemetry::usage::keys::decode_part;
 
 use super::catalogue::{
     BUILD_INFO, CACHE, CALLS, CONFIG_VERSION, COST, DURATION, FALLBACK, FIRST_TOKEN, GUARD,
-    LEDGER_UNAVAILABLE, LIMITED, Metric, MetricKind, REQUESTS, ROLLOUT_EVIDENCE, ROLLOUT_PHASE,
-    ROLLOUT_WEIGHT, TOKENS,
+    LEDGER_UNAVAILABLE, LIMIT_NEAR, LIMITED, Metric, MetricKind, REQUESTS, ROLLOUT_EVIDENCE,
+    ROLLOUT_PHASE, ROLLOUT_WEIGHT, TOKENS,
 };
 use super::from_record;
 
@@ -115,6 +115,7 @@ pub(crate) fn render(
     }
     for (metric, family) in [
         (LIMITED, from_record::LIMITED_ROWS),
+        (LIMIT_NEAR, from_record::NEAR_ROWS),
         (CALLS, from_record::CALL_ROWS),
         (FALLBACK, from_record::FALLBACK_ROWS),
         (CACHE, from_record::CACHE_ROWS),

@@ -10,6 +10,8 @@ use crate::telemetry::usage::keys::{UsageDimensions, push_encoded};
 pub(super) const REQUEST_ROWS: &str = "request";
 /// Rows of limits that refused.
 pub(super) const LIMITED_ROWS: &str = "limited";
+/// Rows of limits that are near their end.
+pub(super) const NEAR_ROWS: &str = "near";
 /// Rows of calls to upstreams.
 pub(super) const CALL_ROWS: &str = "call";
 /// Rows of fallbacks.
@@ -66,6 +68,9 @@ pub(crate) fn metric_rows(
             let labels = [route, ("from", ""), ("to", &*to), ("reason", REASON_LIMITED)];
             rows.push(once(row_key(FALLBACK_ROWS, &labels)));
         }
+    }
+    for limit in &record.near_limits {
+        rows.push(once(row_key(NEAR_ROWS, &[("limit", limit), consumer])));
     }
     let results = attempt_results(record);
     for (attempt, result) in record.attempts.iter().zip(&results) {
@@ -186,6 +191,13 @@ mod tests {
         let attempts = vec![attempt("a/m", "answered"), rest];
         let record = Record { outcome: Outcome::Answered, attempts, ..known() };
         assert_eq!(super::attempt_results(&record), ["truncated", "answered"]);
+    }
+
+    #[test]
+    fn finding_46_limit_near_its_end_is_counted() {
+        let near_limits = vec!["monthly".to_owned()];
+        let record = Record { near_limits, ..Record::default() };
+        assert_eq!(rows(&record), ["near|limit=monthly|consumer="]);
     }
 
     #[test]

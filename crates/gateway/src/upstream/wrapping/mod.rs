@@ -57,6 +57,19 @@ impl Wrapping {
     }
 }
 
+/// Content type of a provider's refusal that passes. A text that is no JSON is shown as a text: a browser
+/// must not run it.
+pub(crate) fn refusal_content_type(body: &[u8], known: Option<&HeaderValue>) -> HeaderValue {
+    const TEXT: &str = "text/plain";
+    match Wrapping::detect(body) {
+        Some(form @ Wrapping::Json) => form.content_type(known),
+        Some(Wrapping::Events | Wrapping::Markup) | None => known
+            .filter(|value| is_media_type(value, TEXT))
+            .cloned()
+            .unwrap_or(HeaderValue::from_static("text/plain; charset=utf-8")),
+    }
+}
+
 /// Whether a whole body consists of events: its first line is a field of a stream.
 pub(crate) fn is_event_stream(body: &[u8]) -> bool {
     let body = visible(body);
@@ -103,7 +116,7 @@ mod tests {
     use openai::Endpoint;
     use serde_json::{Value, json};
 
-    use super::{Wrapping, is_event_stream, to_answer, to_events};
+    use super::{Wrapping, is_event_stream, refusal_content_type, to_answer, to_events};
 
     #[test]
     fn form_is_recognized_by_the_first_character() {
@@ -139,6 +152,21 @@ mod tests {
         assert_eq!(shown(Wrapping::Events, Some(json)), "text/event-stream");
         let charset = "text/event-stream;charset=UTF-8";
         assert_eq!(shown(Wrapping::Events, Some(charset)), charset);
+    }
+
+    #[test]
+    fn refusal_is_json_or_plain_text() {
+        let shown = |body: &str, known: Option<&'static str>| {
+            let known = known.map(HeaderValue::from_static);
+            let value = refusal_content_type(body.as_bytes(), known.as_ref());
+            value.to_str().expect("text").to_owned()
+        };
+        assert_eq!(shown("{}", Some("text/html")), "application/json");
+        let plain = "text/plain; charset=utf-8";
+        for known in [None, Some("text/html"), Some("image/svg+xml"), Some("application/json")] {
+            assert_eq!(shown("no <script>", known), plain, "{known:?}");
+        }
+        assert_eq!(shown("no", Some("text/plain;charset=gbk")), "text/plain;charset=gbk");
     }
 
     #[test]
