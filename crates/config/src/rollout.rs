@@ -30,21 +30,29 @@ pub enum Metric {
     Cost,
     /// The answer was cut off by its maximum length, or is empty.
     Truncated,
+    /// The consumer disliked the answer, by `POST /v1/feedback`.
+    Disliked,
 }
 
 impl Metric {
     /// Metrics in the order of [`Metric::NAMES`].
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Errors, Self::FirstToken, Self::Latency, Self::Cost, Self::Truncated];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Errors,
+        Self::FirstToken,
+        Self::Latency,
+        Self::Cost,
+        Self::Truncated,
+        Self::Disliked,
+    ];
     /// Names in the document.
-    pub(crate) const NAMES: [&'static str; 5] =
-        [rollout::ERRORS, "first_token", "latency", "cost", "truncated"];
+    pub(crate) const NAMES: [&'static str; 6] =
+        [rollout::ERRORS, "first_token", "latency", "cost", "truncated", "disliked"];
 
     /// Whether it is a measurement, which is compared with a quantile of the control.
     pub fn is_measured(self) -> bool {
         match self {
             Self::FirstToken | Self::Latency | Self::Cost => true,
-            Self::Errors | Self::Truncated => false,
+            Self::Errors | Self::Truncated | Self::Disliked => false,
         }
     }
 
@@ -56,6 +64,7 @@ impl Metric {
             Self::Latency => Self::NAMES[2],
             Self::Cost => Self::NAMES[3],
             Self::Truncated => Self::NAMES[4],
+            Self::Disliked => Self::NAMES[5],
         }
     }
 }

@@ -35,6 +35,7 @@ pub mod config_loader;
 pub mod gateway;
 
 mod count_tokens;
+mod feedback;
 mod pipeline;
 mod stored_response;
 

@@ -12,6 +12,7 @@ use crate::auth::caller::ActingConsumer;
 use crate::cache::lookup::{self, CacheLookup, CacheRequest};
 use crate::count_tokens;
 use crate::error::{Error, Refusal};
+use crate::feedback;
 use crate::gateway::Gateway;
 use crate::guards::pipeline::GuardPipeline;
 use crate::history::load;
@@ -150,6 +151,9 @@ pub(crate) async fn run<P: Host>(
         }
         ApiEndpoint::CountTokens(protocol) => {
             return count_tokens::run(gateway, protocol, (parts, body), &caller, scope).await;
+        }
+        ApiEndpoint::Feedback => {
+            return feedback::run(gateway, (parts, body), &caller, scope).await;
         }
         ApiEndpoint::StoredResponse(call) => {
             return stored_response::run(gateway, call, parts, &caller, scope).await;

@@ -18,6 +18,8 @@ pub(crate) const MODELS_OPERATION: &str = "models";
 pub(crate) const COUNT_TOKENS_OPERATION: &str = "count_tokens";
 /// The operation of a request about a stored response.
 pub(crate) const STORED_RESPONSE_OPERATION: &str = "stored_response";
+/// The operation of a feedback about an answer.
+pub(crate) const FEEDBACK_OPERATION: &str = "feedback";
 
 /// One request, from its arrival to its last byte: one line of JSON in the host's log.
 #[derive(Debug, Default, Serialize)]

@@ -205,3 +205,20 @@ async fn demo_provider_answers_and_fails_by_model_name() {
         send(server.address(), "/v1/chat/completions", &ask("gpt-4o-fail-connect")).await;
     assert!(read_until(&mut stream, "HTTP").await.1.is_err());
 }
+
+#[tokio::test]
+async fn demo_provider_in_an_outage_fails_every_request() {
+    let server =
+        Server::start_demo(0, DemoProvider::Openai, Vec::new(), None).await.expect("a free port");
+    let body = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"Hi"}]}"#;
+    for (path, expected) in [
+        ("/v1/chat/completions", "You said: Hi"),
+        ("/outage?status=200", "HTTP/1.1 400"),
+        ("/outage?status=503", r#"{"failing":true}"#),
+        ("/v1/chat/completions", "HTTP/1.1 503"),
+    ] {
+        let mut stream = send(server.address(), path, body).await;
+        let (received, result) = read_until(&mut stream, expected).await;
+        assert!(result.is_ok(), "{path}: {received}");
+    }
+}

@@ -18,8 +18,8 @@ const DEFAULT_MAX_TIME: Duration = Duration::from_secs(168 * 3_600);
 const LONGEST_MAX_TIME: Duration = Duration::from_secs(8_760 * 3_600);
 /// Names at the canary below which a sticky step compares nothing.
 const MIN_NAMES: usize = 20;
-/// Metrics of the contract without a source of evidence in this version.
-const WITHOUT_EVIDENCE: [&str; 2] = ["judged_bad", "disliked"];
+/// Metric of the contract without a source of evidence in this version.
+const WITHOUT_EVIDENCE: &str = "judged_bad";
 
 /// The parsed parts of a route on which its rollout depends.
 pub(super) struct RouteParts<'a> {
@@ -101,7 +101,14 @@ pub(super) fn check_document(
         if route.sticky == Sticky::Consumer {
             warn_of_few_names(diagnostics, &path.field("steps"), &rules.plan, parts.consumers);
         }
-        let Some(position) = rules.metrics.iter().position(|one| *one == Metric::Cost) else {
+        let position_of = |metric| rules.metrics.iter().position(|one| *one == metric);
+        if let (Some(position), false) = (position_of(Metric::Disliked), parts.has_consumers) {
+            let found = "a check of feedback where all callers are anonymous";
+            let expected = "consumers, who alone can rate answers; or no check \"disliked\"";
+            let checks = path.field("checks");
+            diagnostics.report(&checks.item(position).field("metric"), found, expected);
+        }
+        let Some(position) = position_of(Metric::Cost) else {
             continue;
         };
         let has_price = |target: &Target| match &target.model {
@@ -264,11 +271,9 @@ fn checks(
 }
 
 fn metric(diagnostics: &mut Diagnostics<'_>, path: &DocPath<'_>, name: &str) -> Option<Metric> {
-    if WITHOUT_EVIDENCE.contains(&name) {
-        let expected = format!(
-            "one of {}: this version judges no answers and takes no feedback",
-            Metric::NAMES.join(", ")
-        );
+    if name == WITHOUT_EVIDENCE {
+        let expected =
+            format!("one of {}: this version judges no answers", Metric::NAMES.join(", "));
         diagnostics.report(path, quoted(name), expected);
         return None;
     }

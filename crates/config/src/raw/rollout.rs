@@ -54,7 +54,7 @@ pub(crate) struct RolloutHold {
 #[cfg_attr(feature = "author", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RolloutCheck {
-    /// The kind: `errors`, `first_token`, `latency`, `cost`, or `truncated`.
+    /// The kind: `errors`, `first_token`, `latency`, `cost`, `truncated`, or `disliked`.
     #[cfg_attr(feature = "author", schemars(extend("enum" = crate::rollout::Metric::NAMES)))]
     pub(crate) metric: String,
     /// Quantile of the control above which `first_token`, `latency`, or `cost` is an event, from 0.5 to 0.99.
@@ -62,7 +62,7 @@ pub(crate) struct RolloutCheck {
     #[serde(default, deserialize_with = "units::finite")]
     pub(crate) quantile: Option<f64>,
     /// Ratio of event rates below which the canary must be shown to be before it is promoted, from 1.05 to 60.
-    /// Default: 2 for `errors` and `truncated`, else 1.5.
+    /// Default: 2 for `errors`, `truncated`, and `disliked`, else 1.5.
     #[serde(default, deserialize_with = "units::finite")]
     pub(crate) max_ratio: Option<f64>,
 }

@@ -52,6 +52,10 @@ pub(crate) enum Refusal {
         /// The field that names it; `None` if the path does.
         param: Option<&'static str>,
     },
+    /// No request with this id belongs to the caller and takes feedback.
+    FeedbackNotFound,
+    /// The request has its feedback already.
+    FeedbackGiven,
     /// The answer is to be made in the background, where nobody would measure it.
     Background,
     /// The tokens of a prompt cannot be counted: no target has a call for it.
@@ -268,6 +272,22 @@ impl Refusal {
                     StatusCode::BAD_REQUEST,
                     "previous_response_not_found",
                     format!("'{param}' names nothing that belongs to this key and is stored by a target of the model. Send the whole conversation."),
+                )
+            },
+            Self::FeedbackNotFound => ApiError {
+                param: Some(Cow::Borrowed("request_id")),
+                ..plain(
+                    StatusCode::NOT_FOUND,
+                    "request_not_found",
+                    "No request of this key in the last 24 hours has this id and takes feedback. Send the x-request-id of its response.".to_owned(),
+                )
+            },
+            Self::FeedbackGiven => ApiError {
+                param: Some(Cow::Borrowed("request_id")),
+                ..plain(
+                    StatusCode::CONFLICT,
+                    "feedback_exists",
+                    "This request has its feedback already.".to_owned(),
                 )
             },
             Self::Background => ApiError {

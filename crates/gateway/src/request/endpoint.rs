@@ -12,9 +12,13 @@ use protocol::model::Protocol;
 
 use super::original::ANTHROPIC_VERSION;
 use crate::error::{Refusal, UnservedApi};
-use crate::record::{COUNT_TOKENS_OPERATION, MODELS_OPERATION, STORED_RESPONSE_OPERATION};
+use crate::record::{
+    COUNT_TOKENS_OPERATION, FEEDBACK_OPERATION, MODELS_OPERATION, STORED_RESPONSE_OPERATION,
+};
 
 const HEALTH_SEGMENTS: [&str; 1] = ["healthz"];
+/// End of the path of feedback.
+const FEEDBACK_SEGMENTS: [&str; 2] = ["v1", "feedback"];
 
 /// Maximum number of path segments that are looked at; longer paths have no endpoint.
 const MAX_SEGMENTS: usize = 64;
@@ -39,6 +43,8 @@ pub(crate) enum ApiEndpoint {
     Inference(InferenceCall),
     /// `POST …/messages/count_tokens` or `POST …/responses/input_tokens`: the tokens of a prompt.
     CountTokens(Protocol),
+    /// `POST …/v1/feedback`: feedback of a consumer about an answer.
+    Feedback,
     /// `…/responses/ID`, and the paths below it.
     StoredResponse(StoredResponseCall),
 }
@@ -72,6 +78,7 @@ impl ApiEndpoint {
             Self::Models | Self::Model(_) => MODELS_OPERATION,
             Self::Inference(call) => call.endpoint.operation(),
             Self::CountTokens(_) => COUNT_TOKENS_OPERATION,
+            Self::Feedback => FEEDBACK_OPERATION,
             Self::StoredResponse(_) => STORED_RESPONSE_OPERATION,
         }
     }
@@ -83,7 +90,7 @@ impl ApiEndpoint {
             Self::Models | Self::Model(_) if headers.contains_key(ANTHROPIC_VERSION) => {
                 Protocol::Messages
             }
-            Self::Models | Self::Model(_) => Protocol::Chat,
+            Self::Models | Self::Model(_) | Self::Feedback => Protocol::Chat,
             Self::Inference(call) => call.protocol,
             Self::CountTokens(protocol) => *protocol,
             Self::StoredResponse(_) => Protocol::Responses,
@@ -93,7 +100,7 @@ impl ApiEndpoint {
     fn method(&self) -> Method {
         match self {
             Self::Models | Self::Model(_) => Method::GET,
-            Self::Inference(_) | Self::CountTokens(_) => Method::POST,
+            Self::Inference(_) | Self::CountTokens(_) | Self::Feedback => Method::POST,
             Self::StoredResponse(call) => call.method.clone(),
         }
     }
@@ -164,6 +171,9 @@ const PROTOCOL_PATHS: [(&[&str], Protocol, bool); 4] = [
 
 /// A call to a model: the last segments are an endpoint's path.
 fn inference_endpoint(segments: &[&str]) -> Option<ApiEndpoint> {
+    if segments.ends_with(&FEEDBACK_SEGMENTS) {
+        return Some(ApiEndpoint::Feedback);
+    }
     // Messages of OpenAI's assistants are below a thread.
     if !segments.contains(&"threads")
         && let Some((_, protocol, is_count)) =
@@ -300,6 +310,16 @@ mod tests {
     #[track_caller]
     fn assert_model(path: &str, id: &str) {
         assert_eq!(parse(Method::GET, path), Some(ApiEndpoint::Model(id.to_owned())), "{path}");
+    }
+
+    #[test]
+    fn feedback_is_posted_below_v1() {
+        for path in ["/v1/feedback", "/team/a/v1/feedback/"] {
+            assert_eq!(parse(Method::POST, path), Some(ApiEndpoint::Feedback), "{path}");
+            let refused = GatewayEndpoint::parse(&Method::GET, path);
+            assert!(matches!(refused, Err(Refusal::MethodNotAllowed { allow: "POST" })), "{path}");
+        }
+        assert_eq!(parse(Method::POST, "/feedback"), None);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use config::RolloutRules;
+use config::{Metric, RolloutRules};
 use rollout::{CheckCounts, InForce, Report, Sample, Side, Sides, class_of};
 
 use crate::record::{Record, RolloutUnit};
 
+use super::feedback::RatedUnit;
 use super::observation::{Observation, Observed};
 
 /// Names that count once in a report. Requests of further names wait for the next one.
@@ -22,6 +23,7 @@ pub(super) struct Batch {
     samples: Vec<Sample>,
     names: BTreeMap<(u64, Side), NameSeen>,
     has_canary_error: bool,
+    has_late_event: bool,
 }
 
 /// Checks that a name has counted in, one bit each.
@@ -43,8 +45,7 @@ impl Batch {
         // Every request, or the callers' own mistakes at one side would make the shares uneven.
         self.requests.add(unit.side, 1);
         let Some(observation) = Observation::new(record, unit, cost) else { return };
-        let is_known = |name| self.names.contains_key(&(name, unit.side));
-        if self.names.len() >= MAX_NAMES && !unit.name.is_some_and(is_known) {
+        if !self.may_count(unit.side, unit.name) {
             return;
         }
         self.has_canary_error |= unit.side == Side::Canary && observation.has_failed();
@@ -71,29 +72,53 @@ impl Batch {
                 }
             };
             if let Some(event) = event {
-                self.count(position, unit, event);
+                self.count(position, (unit.side, unit.name), true, event);
             }
         }
     }
 
-    fn count(&mut self, position: usize, unit: &RolloutUnit, event: bool) {
+    /// Adds an event whose request was counted when it ended.
+    pub(super) fn add_event(&mut self, rules: &RolloutRules, metric: Metric, unit: RatedUnit) {
+        let position = rules.metrics.iter().position(|known| *known == metric);
+        let Some(position) = position else { return };
+        if !self.may_count(unit.side, unit.name) {
+            return;
+        }
+        self.has_late_event = true;
+        self.checks.resize(rules.metrics.len(), CheckCounts::default());
+        self.count(position, (unit.side, unit.name), false, true);
+    }
+
+    /// Whether there is room for a name, or it is known.
+    fn may_count(&self, side: Side, name: Option<u64>) -> bool {
+        let is_known = |name| self.names.contains_key(&(name, side));
+        self.names.len() < MAX_NAMES || name.is_some_and(is_known)
+    }
+
+    /// Counts a unit, an event, or both, each once for a name.
+    fn count(
+        &mut self,
+        position: usize,
+        (side, name): (Side, Option<u64>),
+        mut is_unit: bool,
+        mut is_event: bool,
+    ) {
         let bit = 1 << (position % 32);
-        let (mut is_new, mut is_event) = (true, event);
-        if let Some(name) = unit.name {
-            let seen = self.names.entry((name, unit.side)).or_default();
-            is_new = seen.units & bit == 0;
-            is_event = event && seen.events & bit == 0;
-            seen.units |= bit;
-            seen.events |= if event { bit } else { 0 };
+        if let Some(name) = name {
+            let seen = self.names.entry((name, side)).or_default();
+            is_unit &= seen.units & bit == 0;
+            is_event &= seen.events & bit == 0;
+            seen.units |= if is_unit { bit } else { 0 };
+            seen.events |= if is_event { bit } else { 0 };
         }
         let counts = &mut self.checks[position];
-        counts.units.add(unit.side, u64::from(is_new));
-        counts.events.add(unit.side, u64::from(is_event));
+        counts.units.add(side, u64::from(is_unit));
+        counts.events.add(side, u64::from(is_event));
     }
 
     /// Whether nothing was counted.
     pub(super) fn is_empty(&self) -> bool {
-        self.requests.total() == 0
+        self.requests.total() == 0 && !self.has_late_event
     }
 
     /// Whether the report must not wait: the canary has failed.
@@ -103,7 +128,7 @@ impl Batch {
 
     /// Takes the counts as a report.
     pub(super) fn take(&mut self, id: u64, version: u64, audited: u64) -> Report {
-        let Self { requests, checks, samples, names: _, has_canary_error: _ } =
+        let Self { requests, checks, samples, names: _, has_canary_error: _, has_late_event: _ } =
             std::mem::take(self);
         Report { id, version, audited, requests, checks, samples }
     }

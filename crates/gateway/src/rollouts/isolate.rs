@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use civil_time::Timestamp;
-use config::{Config, Route};
+use config::{Config, Metric, Route};
 use ledger::{BookId, Operation};
 use rollout::{InForce, Plan, Rollout, RolloutOperation, Transition};
 
@@ -19,6 +19,7 @@ use crate::record::Record;
 use crate::routing::matched_route::CanaryShare;
 
 use super::batch::Batch;
+use super::feedback::RatedUnit;
 use super::sync;
 
 /// Time between two reports of a host whose isolates live long.
@@ -100,6 +101,17 @@ impl Rollouts {
         self.with(&route.id, &rules.plan, |state| {
             if state.in_force.version == unit.version {
                 state.batch.add(rules, &state.in_force, unit, (record, cost));
+            }
+        });
+    }
+
+    /// Adds an event that became known after its request to the next report, if the request belongs to the
+    /// state in force.
+    pub(crate) fn add_event(&self, route: &Route, metric: Metric, unit: RatedUnit) {
+        let Some(rules) = &route.rollout else { return };
+        self.with(&route.id, &rules.plan, |state| {
+            if state.in_force.version == unit.version {
+                state.batch.add_event(rules, metric, unit);
             }
         });
     }

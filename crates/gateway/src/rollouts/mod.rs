@@ -1,6 +1,7 @@
 //! Rollouts of an isolate: the share in force of each route, and the evidence for its next report.
 
 mod batch;
+pub(crate) mod feedback;
 mod isolate;
 mod observation;
 mod sync;

@@ -80,6 +80,9 @@ impl<'a> Observation<'a> {
                 Observed::Event(self.has_failed || record.is_cut || record.tokens.output == 0)
             }
             Metric::Truncated => Observed::Nothing,
+            // Feedback adds the events.
+            Metric::Disliked if self.has_answered && !self.has_failed => Observed::Event(false),
+            Metric::Disliked => Observed::Nothing,
         }
     }
 }

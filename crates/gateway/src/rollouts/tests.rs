@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use config::{Config, Route};
+use config::{Config, Metric, Route};
 use openai::Tokens;
 use rollout::Side;
 use secret::Secret;
@@ -15,7 +15,8 @@ use crate::record::{ANSWERED, Attempt, AttemptKind, CALLERS_FAULT, Outcome, Reco
 use crate::telemetry::usage::aggregator::UsageAggregator;
 use crate::testing::fake_host::{FakeHost, block_on};
 
-use super::Rollouts;
+use super::feedback::RatedUnit;
+use super::{Rollouts, read_state};
 
 const DOCUMENT: &str = r#"{
     "providers": [{ "id": "openai", "keys": ["secret:KEY"] }, { "id": "deepseek", "keys": ["secret:KEY"] }],
@@ -256,4 +257,42 @@ fn error_is_a_failure_of_the_chosen_target() {
         record.rollout.as_mut().expect("it counts").version += 1;
     };
     assert_errors(late, &["5xx"], None);
+}
+
+#[test]
+fn dislikes_of_the_canary_roll_it_back_and_those_of_an_earlier_version_do_not_count() {
+    let host = FakeHost::new();
+    let checks = r#""target": "deepseek/v3", "checks": [{ "metric": "disliked" }],"#;
+    let document = DOCUMENT.replace(r#""target": "deepseek/v3","#, checks);
+    let document = document.replace(r#""time": "1m""#, r#""time": "1h""#);
+    let config = Config::from_json(&document, &|_| Some(Secret::new("key")));
+    let config = config.expect("the document is right");
+    let isolate = Isolate { config, ..Isolate::new(&host) };
+    assert_eq!(isolate.share(), Some(10));
+    let state = || block_on(read_state(&host, isolate.route())).expect("the ledger is available");
+    let version = state().version();
+    // Ten requests in each report, and the name of a canary's caller who dislikes the answer.
+    let send = |version, name| {
+        for _ in 0..9 {
+            isolate.send(Side::Control, &[ANSWERED]);
+        }
+        isolate.send(Side::Canary, &[ANSWERED]);
+        let unit = RatedUnit { side: Side::Canary, version, name: Some(name) };
+        // Twice by one name counts once in a report.
+        for _ in 0..2 {
+            isolate.rollouts.add_event(isolate.route(), Metric::Disliked, unit);
+        }
+        host.advance(Duration::from_secs(11));
+        isolate.send(Side::Control, &[ANSWERED]);
+    };
+    (0..9).for_each(|name| send(version - 1, name));
+    let check = state().checks().remove(0);
+    assert_eq!((check.counts.units.total(), check.counts.events.total()), (99, 0));
+    send(version, 0);
+    assert_eq!(state().checks().remove(0).counts.events.canary, 1);
+    (1..6).for_each(|name| send(version, name));
+    let after = state();
+    assert_eq!(after.weight(), 0, "{:?}", after.checks());
+    let reason = &after.transitions().last().expect("a rollback").reason;
+    assert!(reason.starts_with("disliked: "), "{reason}");
 }

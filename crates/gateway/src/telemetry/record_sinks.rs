@@ -6,7 +6,7 @@ use config::Config;
 
 use crate::host::Host;
 use crate::record::Record;
-use crate::rollouts::Rollouts;
+use crate::rollouts::{Rollouts, feedback};
 use crate::telemetry::otlp::TraceContext;
 use crate::telemetry::usage::aggregator::UsageAggregator;
 
@@ -54,6 +54,9 @@ impl RecordSinks {
         }
         self.rollouts.observe(&self.config, record, cost);
         let settings = self.config.observe.requests;
+        if let Some((book_id, line)) = feedback::line(&self.config, record, host.now()) {
+            self.usage_aggregator.add_log_line(book_id, line);
+        }
         self.usage_aggregator.record(host, record, cost, settings);
     }
 

@@ -26,6 +26,7 @@ use super::additions::SentAdditions;
 use super::answer::{Answer, AnswerContent};
 use super::call_permit::CallPermit;
 use super::caller_upstreams::CallerUpstreams;
+use super::last_resort::Access;
 use super::request;
 use super::timeouts::{AttemptError, AttemptTimeouts};
 
@@ -46,6 +47,8 @@ pub(crate) struct AttemptContext<'a, P: Host> {
     pub(crate) may_replay: bool,
     /// The key that stores what the request continues, and must be used; `None` for any.
     pub(crate) required_key: Option<usize>,
+    /// Whether a call may be made during a cool-down.
+    pub(crate) access: Access,
 }
 
 /// An attempt that is about to start or in flight.
@@ -110,10 +113,20 @@ impl<P: Host> AttemptContext<'_, P> {
         let began = self.host.now();
         let target = (candidate.provider_index, candidate.model);
         let is_stream = self.request.fields().stream;
-        let permit = self.upstreams.acquire(target, self.route, is_stream, began)?;
+        let access = self.access;
+        let is_last_resort = access == Access::LastResort;
+        if is_last_resort && candidate.provider.lacks_keys {
+            return Err(began);
+        }
+        let permit = self.upstreams.acquire(target, self.route, is_stream, access, began)?;
         let key = match self.required_key {
             Some(key) => Some(key),
-            None => self.upstreams.next_key(candidate.provider_index, candidate.model, began)?,
+            None => {
+                match self.upstreams.next_key(candidate.provider_index, candidate.model, began) {
+                    Err(_) if is_last_resort => self.upstreams.first_key_to_return(target),
+                    key => key?,
+                }
+            }
         };
         let thinks = self.request.fields().asks_for_thinking || self.upstreams.thinks(target);
         let bounds = self.request.output_bounds();
@@ -191,6 +204,7 @@ impl<P: Host> AttemptContext<'_, P> {
                 self.upstreams.key_accepted(
                     (attempt.candidate.provider_index, attempt.candidate.model),
                     attempt.key,
+                    self.access,
                 );
                 // An empty answer comes fast and proves nothing.
                 if is_success && !is_empty {
@@ -265,6 +279,7 @@ impl<P: Host> AttemptContext<'_, P> {
             failure.signal(attempt.key.is_some(), worth_waiting)
         };
         attempt.permit.record(signal, now, self.host.entropy());
+        self.upstreams.check_cool_down(target, now);
         match key_outcome {
             KeyOutcome::NotAtFault if attempt.permit.is_open_or_half_open() => {
                 KeyOutcome::TargetCoolingDown

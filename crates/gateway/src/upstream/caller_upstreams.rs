@@ -8,6 +8,7 @@ use config::{ProviderIndex, Route};
 
 use super::call_permit::CallPermit;
 use super::caller_tag::CallerTag;
+use super::last_resort::Access;
 use super::state::Upstreams;
 use crate::record::SkipReason;
 use crate::routing::balance::TargetLoad;
@@ -26,16 +27,41 @@ impl CallerUpstreams {
         Self { shared: Rc::clone(shared), caller: CallerTag::new(consumer) }
     }
 
-    /// Acquires a permit to call a target for a route. The error holds the time of the next
+    /// Acquires a permit to call a target for a route; during a cool-down only as a last resort. The error holds the time of the next
     /// possible call.
     pub(crate) fn acquire(
         &self,
         target: (ProviderIndex, &str),
         route: &Route,
         is_stream: bool,
+        access: Access,
         now: Timestamp,
     ) -> Result<CallPermit, Timestamp> {
-        self.shared.acquire(target, self.caller, route, is_stream, now)
+        let last_resorts =
+            || (access == Access::LastResort).then(|| self.shared.last_resorts.borrow_mut());
+        if let Some(mut last_resorts) = last_resorts() {
+            last_resorts.check_due(target, now)?;
+        }
+        let permit = self.shared.acquire(target, (self.caller, access), route, is_stream, now)?;
+        if let Some(mut last_resorts) = last_resorts() {
+            last_resorts.called(target, now);
+        }
+        Ok(permit)
+    }
+
+    /// The key whose cool-down ends first; `None` if none is needed.
+    pub(crate) fn first_key_to_return(
+        &self,
+        (provider, model): (ProviderIndex, &str),
+    ) -> Option<usize> {
+        self.shared.key_pools.borrow()[provider.position()].first_to_return(model)
+    }
+
+    /// Records that a target, or the last key of its provider, may have begun to cool down.
+    pub(crate) fn check_cool_down(&self, target: (ProviderIndex, &str), now: Timestamp) {
+        if self.skip_reason(target, now).is_some() {
+            self.shared.last_resorts.borrow_mut().begin(target, now);
+        }
     }
 
     /// Reason for which a target may not be called now. `None` if it may.

@@ -15,6 +15,7 @@ use config::Health;
 
 use super::backoff;
 use super::caller_tag::CallerTag;
+use super::last_resort::Access;
 
 /// The longest cool-down that a `Retry-After` can request. Cool-downs after failures end within
 /// `Health::MAX_OPEN_TIME`, so that a recovered provider is called again.
@@ -75,7 +76,7 @@ pub(crate) enum Signal {
 impl CircuitBreaker {
     /// Whether a call would be permitted now.
     pub(crate) fn is_available(&self, caller: CallerTag, now: Timestamp) -> bool {
-        self.check_available(caller, now).is_ok()
+        self.check_available(caller, now, Access::Regular).is_ok()
     }
 
     /// Whether the breaker is open or half open for a caller.
@@ -113,24 +114,31 @@ impl CircuitBreaker {
 
     /// Requests permission for a call. After a cool-down one call is permitted as a probe with this
     /// unique `number`. Other calls are refused until the probe has an outcome, or until `patience`
-    /// has passed and it counts as lost.
+    /// has passed and it counts as lost. A last-resort call is a probe during the cool-down.
     pub(crate) fn acquire(
         &mut self,
-        caller: CallerTag,
+        (caller, access): (CallerTag, Access),
         now: Timestamp,
         timeout: Duration,
         number: u64,
     ) -> Result<Permit, BreakerOpen> {
-        self.check_available(caller, now)?;
+        self.check_available(caller, now, access)?;
         let open_state = self.open_state.as_mut().filter(|open_state| open_state.concerns(caller));
         let Some(open_state) = open_state else { return Ok(Permit::default()) };
         open_state.probe = Some(Probe { number, lost_at: now + timeout });
         Ok(Permit(Some(number)))
     }
 
-    fn check_available(&self, caller: CallerTag, now: Timestamp) -> Result<(), BreakerOpen> {
+    fn check_available(
+        &self,
+        caller: CallerTag,
+        now: Timestamp,
+        access: Access,
+    ) -> Result<(), BreakerOpen> {
         match self.open_state.filter(|open_state| open_state.concerns(caller)) {
-            Some(OpenState { until, .. }) if now < until => Err(BreakerOpen(until)),
+            Some(OpenState { until, .. }) if now < until && access == Access::Regular => {
+                Err(BreakerOpen(until))
+            }
             Some(OpenState { probe: Some(probe), .. }) if now < probe.lost_at => {
                 Err(BreakerOpen(probe.lost_at))
             }
@@ -163,6 +171,10 @@ impl CircuitBreaker {
         match signal {
             // A probe that already counts as lost is still proof of health.
             Signal::FirstContent | Signal::Success if permit.0.is_some() => *self = Self::default(),
+            // A last resort that fails leaves the cool-down as it is.
+            Signal::Failure | Signal::Unreachable if is_probe && now < open_state.until => {
+                open_state.probe = None;
+            }
             Signal::Failure | Signal::Unreachable if is_probe => {
                 let only_for = only_for.filter(|_| signal == Signal::Failure);
                 let earlier = open_state.earlier_openings.saturating_add(1);
@@ -251,6 +263,7 @@ mod tests {
     use proptest::strategy::Just;
 
     use super::super::caller_tag::CallerTag;
+    use super::super::last_resort::Access;
     use super::{BreakerOpen, CircuitBreaker, Permit, Signal};
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -262,7 +275,7 @@ mod tests {
 
     /// Acquires a permit with a unique probe number.
     fn acquire(breaker: &mut CircuitBreaker, now: Timestamp) -> Result<Permit, BreakerOpen> {
-        breaker.acquire(ANYONE, now, PROBE_TIMEOUT, now.as_millis())
+        breaker.acquire((ANYONE, Access::Regular), now, PROBE_TIMEOUT, now.as_millis())
     }
 
     fn at(millis: u64) -> Timestamp {
@@ -323,6 +336,22 @@ mod tests {
         breaker.record(ANYONE, (NO_PROBE, Signal::Failure), at(10_002), 0, &HEALTH);
         assert!(breaker.is_open());
         breaker.record(ANYONE, (probe, Signal::FirstContent), at(10_003), 0, &HEALTH);
+        assert!(breaker.is_default());
+    }
+
+    #[test]
+    fn last_resort_closes_the_breaker_or_leaves_the_cool_down() {
+        let mut breaker = open();
+        let last_resort = (ANYONE, Access::LastResort);
+        let probe = |breaker: &mut CircuitBreaker, millis| {
+            breaker.acquire(last_resort, at(millis), PROBE_TIMEOUT, millis)
+        };
+        let first = probe(&mut breaker, 1_000).expect("no probe is in flight");
+        assert_eq!(probe(&mut breaker, 1_001), Err(BreakerOpen(at(4_000))));
+        breaker.record(ANYONE, (first, Signal::Failure), at(1_100), u64::MAX, &HEALTH);
+        assert_eq!(acquire(&mut breaker, at(1_101)), Err(BreakerOpen(at(9_999))));
+        let second = probe(&mut breaker, 3_000).expect("the first has failed");
+        breaker.record(ANYONE, (second, Signal::Success), at(3_100), 0, &HEALTH);
         assert!(breaker.is_default());
     }
 
@@ -392,7 +421,10 @@ mod tests {
         assert!(!breaker.is_available(one, at(1)) && breaker.is_open_for(one));
         for other in [two, ANYONE] {
             assert!(breaker.is_available(other, at(1)) && !breaker.is_open_for(other));
-            assert_eq!(breaker.acquire(other, at(1), PROBE_TIMEOUT, 1), Ok(NO_PROBE));
+            assert_eq!(
+                breaker.acquire((other, Access::Regular), at(1), PROBE_TIMEOUT, 1),
+                Ok(NO_PROBE)
+            );
         }
         // A failure among successes of others is no reason.
         fail(&mut breaker, two, 2, at(1));
@@ -400,10 +432,12 @@ mod tests {
         fail(&mut breaker, two, 2, at(3));
         assert!(breaker.is_available(two, at(4)) && !breaker.is_available(one, at(4)));
         // The caller's own probe closes it for the caller.
-        let probe = breaker.acquire(one, at(10_000), PROBE_TIMEOUT, 2).expect("a probe");
+        let probe =
+            breaker.acquire((one, Access::Regular), at(10_000), PROBE_TIMEOUT, 2).expect("a probe");
         breaker.record(one, (probe, Signal::Failure), at(10_001), u64::MAX, &HEALTH);
         assert!(!breaker.is_available(one, at(29_999)) && breaker.is_available(two, at(29_999)));
-        let probe = breaker.acquire(one, at(30_001), PROBE_TIMEOUT, 3).expect("a probe");
+        let probe =
+            breaker.acquire((one, Access::Regular), at(30_001), PROBE_TIMEOUT, 3).expect("a probe");
         breaker.record(one, (probe, Signal::FirstContent), at(30_002), 0, &HEALTH);
         assert!(breaker.is_default());
     }

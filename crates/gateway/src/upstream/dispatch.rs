@@ -22,6 +22,7 @@ use super::attempt::{AcceptedAnswer, ActiveAttempt, AttemptContext, TargetBody};
 use super::caller_upstreams::CallerUpstreams;
 use super::continuation::{self, ContinuationTargets};
 use super::dispatch_state::{DispatchState, Turn, whole_seconds};
+use super::last_resort::Access;
 use super::response_tag::StoredResponse;
 use super::timeouts::AttemptError;
 
@@ -76,7 +77,11 @@ impl<P: Host> Dispatcher<'_, P> {
         self.record_skipped(scope);
         let mut state = DispatchState::new(deadline, self.may_replay());
         let refused = |answer| Dispatched { answer, continuation_targets: None };
-        let answer = self.try_targets(&mut state, scope).await;
+        let mut answer = self.try_targets(&mut state, Access::Regular, scope).await;
+        if scope.record().attempts.is_empty() && state.cool_down_until.is_some() {
+            // Boxed to keep the request future small.
+            answer = Box::pin(self.try_targets(&mut state, Access::LastResort, scope)).await;
+        }
         let answer = answer.or_else(|| state.refusal.take().map(refused));
         if scope.record().attempts.is_empty() {
             scope.skipped_none();
@@ -102,13 +107,15 @@ impl<P: Host> Dispatcher<'_, P> {
     async fn try_targets(
         &self,
         state: &mut DispatchState,
+        access: Access,
         scope: &mut RequestScope<P>,
     ) -> Option<Dispatched> {
         let route = self.plan.route();
         let targets = self.plan.targets();
         let mut policy =
             RetryPolicy::new(targets.len(), route.fallback_on, route.retries, state.deadline);
-        let context = self.attempt_context(state.deadline, scope);
+        let mut context = self.attempt_context(state.deadline, scope);
+        context.access = access;
         for (position, planned) in targets.iter().enumerate() {
             // After the selection, another request may have acquired the only permit of a half-open
             // target.
@@ -139,6 +146,7 @@ impl<P: Host> Dispatcher<'_, P> {
                         policy.decide(failure, key_outcome, now, self.host.entropy(), may_retry)
                     }
                     Ok(AttemptOutcome::Untranslatable) => policy.skip_target(now),
+                    Err(_) if access == Access::LastResort => policy.skip_target(now),
                     Err(until) => {
                         state.note_cool_down(until);
                         scope.skipped(candidate.label(), self.skip_reason(candidate, now));
@@ -153,6 +161,8 @@ impl<P: Host> Dispatcher<'_, P> {
                     return None;
                 }
                 match decision {
+                    // One call is all that a target gets during its cool-down.
+                    Decision::Retry { .. } if access == Access::LastResort => break,
                     Decision::Retry { after } if after.is_zero() => {}
                     Decision::Retry { after } => self.host.sleep(after).await,
                     Decision::NextTarget => break,
@@ -319,6 +329,7 @@ impl<P: Host> Dispatcher<'_, P> {
             parts: ContentParts { texts: self.reads_texts, delta: may_continue },
             may_replay: self.may_replay(),
             required_key: self.continued.map(|stored| stored.key),
+            access: Access::Regular,
         }
     }
 

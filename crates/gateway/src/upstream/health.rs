@@ -10,6 +10,7 @@ use crate::routing::balance::TargetLoad;
 
 use super::caller_tag::CallerTag;
 use super::circuit_breaker::{BreakerOpen, CircuitBreaker, Permit, Signal};
+use super::last_resort::Access;
 use super::latency_histogram::LatencyHistogram;
 
 /// Models of one provider whose state is kept. Beyond it, the oldest state is evicted. Callers
@@ -181,7 +182,7 @@ impl HealthTable {
     pub(crate) fn acquire(
         &mut self,
         (provider, model): (ProviderIndex, &str),
-        caller: CallerTag,
+        caller: (CallerTag, Access),
         now: Timestamp,
         timeout: Duration,
     ) -> Result<Permit, BreakerOpen> {
@@ -248,10 +249,12 @@ mod tests {
 
     use crate::upstream::caller_tag::CallerTag;
     use crate::upstream::circuit_breaker::{Permit, Signal};
+    use crate::upstream::last_resort::Access;
 
     use super::{HealthTable, MAX_MODELS_PER_PROVIDER, TargetLoad};
 
     const ANYONE: CallerTag = CallerTag::ANYONE;
+    const REGULAR: (CallerTag, Access) = (ANYONE, Access::Regular);
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
     const HEALTH: Health =
         Health { failures: 2, window: Duration::from_secs(30), cool_down: Duration::from_secs(10) };
@@ -283,10 +286,10 @@ mod tests {
             health.is_available((provider(), "b"), ANYONE, NOW)
                 && !health.is_open_or_half_open((provider(), "b"), ANYONE)
         );
-        assert!(health.acquire((provider(), "a"), ANYONE, NOW, HEALTH.cool_down).is_err());
+        assert!(health.acquire((provider(), "a"), REGULAR, NOW, HEALTH.cool_down).is_err());
         let later = NOW + HEALTH.cool_down;
         let probe = health
-            .acquire((provider(), "a"), ANYONE, later, HEALTH.cool_down)
+            .acquire((provider(), "a"), REGULAR, later, HEALTH.cool_down)
             .expect("the cool-down is over");
         assert!(!health.is_available((provider(), "a"), ANYONE, later));
         health.record((provider(), "a"), ANYONE, (probe, Signal::Success), later, 0, &HEALTH);
@@ -305,7 +308,7 @@ mod tests {
         fail(&mut health, "a", NOW);
         let later = NOW + HEALTH.cool_down;
         assert_eq!(health.warm_since(target, ANYONE, later), None, "it cools down");
-        let probe = health.acquire(target, ANYONE, later, HEALTH.cool_down).expect("it is over");
+        let probe = health.acquire(target, REGULAR, later, HEALTH.cool_down).expect("it is over");
         health.record(target, ANYONE, (probe, Signal::Success), later, 0, &HEALTH);
         assert_eq!(health.warm_since(target, ANYONE, later + HEALTH.window), Some(later));
         assert_eq!(health.warm_since((provider(), "b"), ANYONE, later), None);
@@ -327,7 +330,9 @@ mod tests {
             health.record(target, one, failure, NOW, 0, &HEALTH);
         }
         let later = NOW + HEALTH.cool_down;
-        let probe = health.acquire(target, one, later, HEALTH.cool_down).expect("it is over");
+        let probe = health
+            .acquire(target, (one, Access::Regular), later, HEALTH.cool_down)
+            .expect("it is over");
         health.record(target, one, (probe, Signal::Success), later, 0, &HEALTH);
         assert_eq!(health.warm_since(target, one, later), Some(later));
         assert_eq!(health.warm_since(target, CallerTag::new(Some("other")), later), None);

@@ -116,6 +116,18 @@ impl KeyPool {
         }
     }
 
+    /// The key whose cool-down ends first, for a last-resort call; `None` for a provider that needs none.
+    pub(crate) fn first_to_return(&self, model: &str) -> Option<usize> {
+        let keys = 0..self.cool_down_until.len();
+        keys.min_by_key(|key| self.cool_down_until(*key, model))
+    }
+
+    /// Ends the cool-down of a key for a model, as a last-resort call was answered.
+    pub(crate) fn end_cool_down(&mut self, key: usize, model: &str) {
+        self.cool_down_until[key] = Timestamp::default();
+        self.model_cool_downs.retain(|one| one.key != key || &*one.model != model);
+    }
+
     /// Whether a key is available, or none is needed.
     pub(crate) fn has_available(&self, model: &str, now: Timestamp) -> bool {
         self.is_empty()

@@ -18,6 +18,7 @@ pub(crate) mod health;
 pub(crate) mod hedge;
 pub(crate) mod hedge_budget;
 pub(crate) mod key_pool;
+pub(crate) mod last_resort;
 pub(crate) mod latency_histogram;
 mod read_answer;
 mod refusal;

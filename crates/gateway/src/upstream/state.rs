@@ -20,6 +20,7 @@ use crate::upstream::classify::Failure;
 use crate::upstream::health::HealthTable;
 use crate::upstream::hedge_budget::{self, HedgeBudget};
 use crate::upstream::key_pool::{AllKeysCoolingDown, KeyPool};
+use crate::upstream::last_resort::{Access, LastResorts};
 use crate::upstream::retry_budget::RetryBudget;
 use crate::upstream::retry_policy::KeyOutcome;
 
@@ -27,13 +28,14 @@ use crate::upstream::retry_policy::KeyOutcome;
 #[derive(Debug)]
 pub(crate) struct Upstreams {
     /// One key pool per provider, in the configuration's order.
-    key_pools: RefCell<Vec<KeyPool>>,
+    pub(super) key_pools: RefCell<Vec<KeyPool>>,
     /// One retry budget per provider, in the configuration's order.
     retry_budgets: RefCell<Vec<RetryBudget>>,
     /// Hedge budgets by the id of the route: they outlive a configuration, and another one may have
     /// other routes in other places.
     hedge_budgets: Rc<RefCell<BTreeMap<Box<str>, HedgeBudget>>>,
     health: Rc<RefCell<HealthTable>>,
+    pub(super) last_resorts: RefCell<LastResorts>,
     /// Knowledge about targets, by provider, in the configuration's order.
     known_targets: Rc<RefCell<Vec<KnownTargets>>>,
 }
@@ -51,6 +53,7 @@ impl Upstreams {
             retry_budgets: RefCell::new(vec![RetryBudget::default(); count]),
             hedge_budgets: Rc::default(),
             health: Rc::new(RefCell::new(HealthTable::new(count))),
+            last_resorts: RefCell::new(LastResorts::new(count)),
             known_targets: Rc::new(RefCell::new(vec![KnownTargets::default(); count])),
         }
     }
@@ -127,14 +130,14 @@ impl Upstreams {
     pub(crate) fn acquire(
         &self,
         target: (ProviderIndex, &str),
-        caller: CallerTag,
+        (caller, access): (CallerTag, Access),
         route: &Route,
         is_stream: bool,
         now: Timestamp,
     ) -> Result<CallPermit, Timestamp> {
         // A call without a signal until then has begun to answer, or is lost.
         let timeout = route.timeouts.until_first_byte(is_stream) + route.timeouts.idle;
-        let permit = self.health.borrow_mut().acquire(target, caller, now, timeout);
+        let permit = self.health.borrow_mut().acquire(target, (caller, access), now, timeout);
         let permit = permit.map_err(|BreakerOpen(until)| until)?;
         let (health_table, health) = (Rc::clone(&self.health), route.health);
         let latency_timer = match route.balance {
@@ -203,11 +206,16 @@ impl Upstreams {
     /// Records that a provider accepted a key.
     pub(crate) fn key_accepted(
         &self,
-        (provider, model): (ProviderIndex, &str),
+        target: (ProviderIndex, &str),
         key: Option<usize>,
+        access: Access,
     ) {
-        if let Some(key) = key {
-            self.key_pools.borrow_mut()[provider.position()].record_success(key, model);
+        self.last_resorts.borrow_mut().end(target);
+        let (Some(key), (provider, model)) = (key, target) else { return };
+        let pool = &mut self.key_pools.borrow_mut()[provider.position()];
+        pool.record_success(key, model);
+        if access == Access::LastResort {
+            pool.end_cool_down(key, model);
         }
     }
 

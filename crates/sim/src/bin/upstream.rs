@@ -13,7 +13,8 @@ const USAGE: &str =
 Serves a simulated model provider at http://127.0.0.1:PORT/v1. The suffix of a model's name selects a fault:
 …-fail-429, …-fail-500, …-fail-503, …-fail-connect, …-fail-timeout, …-fail-cut, …-slow.
 Guard services react to marks in a text: [[high]] or [[phone:139…]] with --as aliyun (no /v1, access key
-id testid, secret testsecret), [[violence]] at /v1/moderations.";
+id testid, secret testsecret), [[violence]] at /v1/moderations.
+POST /outage?status=503 makes every request fail; DELETE /outage ends that.";
 
 struct Options {
     port: u16,

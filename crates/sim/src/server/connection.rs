@@ -2,9 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
@@ -232,8 +234,10 @@ async fn watch(reader: &mut (impl AsyncReadExt + Unpin), buffer: &mut BytesMut) 
 
 fn plan_request(content: &Arc<ServedContent>, head: RequestHead, body: Bytes) -> RequestPlan {
     let tracked_call = |id| TrackedCall { content: content.clone(), id, ended: Ended::Abandoned };
-    if let ServedContent::Demo { provider, models, log } = &**content {
-        let script = provider.script(&head.method, &head.target, &head.headers, &body, models);
+    if let ServedContent::Demo { provider, models, log, outage } = &**content {
+        let script = outage_script(outage, &head).unwrap_or_else(|| {
+            provider.script(&head.method, &head.target, &head.headers, &body, models)
+        });
         let request = ProviderRequest::parse(&head.target, &body);
         if let Some(log) = log {
             log(&format!(
@@ -263,6 +267,25 @@ fn plan_request(content: &Arc<ServedContent>, head: RequestHead, body: Bytes) ->
             RequestPlan::Play(Box::new(plan.unwrap_or(ResponsePlan::Refuse)), tracked_call(None))
         }
     }
+}
+
+/// Starts an outage by `POST /outage?status=503` and ends it by `DELETE /outage`. During an outage every
+/// other request fails with that status. `None` without one.
+fn outage_script(outage: &AtomicU16, head: &RequestHead) -> Option<Script> {
+    let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
+    if path != "/outage" {
+        let status = outage.load(Ordering::Relaxed);
+        return (status != 0).then(|| Script::failing(status));
+    }
+    let status = match head.method.as_str() {
+        "POST" => query.strip_prefix("status=").and_then(|status| status.parse().ok()),
+        "DELETE" => Some(0),
+        _ => return Some(Script::failing(405)),
+    };
+    let Some(status @ (0 | 400..=599)) = status else { return Some(Script::failing(400)) };
+    outage.store(status, Ordering::Relaxed);
+    let is_failing = status != 0;
+    Some(Script { json: Some(json!({ "failing": is_failing })), ..Script::default() })
 }
 
 fn outcome(script: &Script) -> String {

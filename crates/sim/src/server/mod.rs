@@ -11,6 +11,7 @@ mod wire;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,7 +41,13 @@ enum ServedContent {
     /// Registered worlds, at `/{world}/{upstream}/v1/…`.
     Worlds(Mutex<BTreeMap<String, ServedWorld>>),
     /// One demo provider, at `/v1/…`.
-    Demo { provider: DemoProvider, models: Vec<String>, log: Option<fn(&str)> },
+    Demo {
+        provider: DemoProvider,
+        models: Vec<String>,
+        log: Option<fn(&str)>,
+        /// Status of every response, as `POST /outage?status=503` sets it; 0 outside of an outage.
+        outage: AtomicU16,
+    },
 }
 
 #[derive(Debug)]
@@ -62,7 +69,8 @@ impl Server {
         models: Vec<String>,
         log: Option<fn(&str)>,
     ) -> io::Result<Self> {
-        Self::listen(port, ServedContent::Demo { provider, models, log }).await
+        let outage = AtomicU16::new(0);
+        Self::listen(port, ServedContent::Demo { provider, models, log, outage }).await
     }
 
     async fn listen(port: u16, content: ServedContent) -> io::Result<Self> {

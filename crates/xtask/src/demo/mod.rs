@@ -82,7 +82,9 @@ impl Demo {
 
     /// Text of the tour, with commands to paste.
     pub(crate) fn tour(&self, base: &str) -> String {
-        tour::text(base, &self.pid_file_of_openai())
+        let deepseek = self.providers.iter().find(|it| it.persona == "deepseek");
+        let port = deepseek.map_or(0, |it| it.port);
+        tour::text(base, &self.pid_file_of_openai(), port)
     }
 
     fn pid_file_of_openai(&self) -> String {
@@ -233,8 +235,12 @@ mod tests {
                 config.models.route(model).unwrap_or_else(|| panic!("{model} has no route"));
             &config.route(index).id
         };
-        let models = ["gpt-4o", "gpt-4o-fail-503", "gpt-4o-slow", "gpt-4o-mini", "deepseek-chat"];
-        assert_eq!(models.map(route), ["chat", "failing", "failing", "sticky", "limited"]);
+        let models =
+            ["gpt-4o", "gpt-4o-fail-503", "gpt-4o-slow", "gpt-4o-mini", "deepseek-chat", "gpt-4.1"];
+        assert_eq!(
+            models.map(route),
+            ["chat", "failing", "failing", "sticky", "limited", "migration"]
+        );
     }
 
     fn demo() -> Demo {
@@ -260,5 +266,6 @@ mod tests {
     fn tour_names_the_process_file_of_openai() {
         let tour = demo().tour("http://127.0.0.1:8787");
         assert!(tour.contains("/.serin/openai-9101.pid)\n"), "{tour}");
+        assert!(tour.contains("http://127.0.0.1:9102/outage"), "{tour}");
     }
 }

@@ -11,9 +11,9 @@ struct Step {
 }
 
 /// Text of the tour, with commands to paste.
-pub(super) fn text(base: &str, pid_file_of_openai: &str) -> String {
+pub(super) fn text(base: &str, pid_file_of_openai: &str, port_of_deepseek: u16) -> String {
     let mut text = "The demo. In another terminal, paste the blocks in order:\n".to_owned();
-    let steps = steps(base, pid_file_of_openai);
+    let steps = steps(base, pid_file_of_openai, port_of_deepseek);
     for (index, Step { title, note, commands }) in steps.into_iter().enumerate() {
         text += &format!("\n{}. {title}. {note}\n{}\n", index + 1, commands.join("\n"));
     }
@@ -26,7 +26,7 @@ pub(super) fn text(base: &str, pid_file_of_openai: &str) -> String {
 }
 
 /// Steps of the tour. A test compares them with README.md and README.zh-CN.md.
-fn steps(base: &str, pid_file_of_openai: &str) -> Vec<Step> {
+fn steps(base: &str, pid_file_of_openai: &str, port_of_deepseek: u16) -> Vec<Step> {
     let own = |flags: &str, model: &str, more: &str| {
         curl_command(base, flags, &format!("authorization: Bearer {KEY}"), model, more)
     };
@@ -40,6 +40,10 @@ fn steps(base: &str, pid_file_of_openai: &str) -> Vec<Step> {
     let issued = curl_command(base, head, "authorization: Bearer $KEY", "gpt-4o", "");
     let each_user = own(head, "gpt-4o-mini", r#","user":"'$user'""#);
     let seven = own(head, "deepseek-chat", "");
+    let rollout = format!("{base}/admin/v1/rollouts/migration");
+    let json = "-H 'content-type: application/json'";
+    let moved = own(head, "gpt-4.1", "");
+    let outage = format!("http://127.0.0.1:{port_of_deepseek}/outage");
     let step = |title, note, commands| Step { title, note, commands };
     vec![
         step(
@@ -104,6 +108,33 @@ fn steps(base: &str, pid_file_of_openai: &str) -> Vec<Step> {
             "Requests, tokens and latency by consumer and provider.",
             vec![format!("curl -s -w '\\n' '{base}/admin/v1/usage?by=consumer,provider' {admin}")],
         ),
+        step(
+            "A rollout",
+            "DeepSeek's share climbs from 5 to 20 and 50 percent while the evidence allows it: after each 100 requests the share is printed.",
+            vec![
+                format!(
+                    "share() {{ curl -s {rollout} {admin} | sed 's/.*\"weight\":\\([0-9]*\\).*/share: \\1 %/'; }}"
+                ),
+                format!(
+                    "migration() {{ for turn in $(seq $1); do for i in $(seq 100); do {moved}; done | {by_target}; share; done; }}"
+                ),
+                format!(
+                    "curl -s -o /dev/null {rollout}/restart {admin} -H 'if-match: *' {json} -d '{{\"reason\":\"The tour\"}}'; migration 15"
+                ),
+            ],
+        ),
+        step(
+            "The canary fails",
+            "The simulated provider DeepSeek is told to fail. Its share is 0 within seconds, the local server answers the failed requests, and the reason is here, in this terminal and in the console.",
+            vec![
+                format!("curl -s -X POST '{outage}?status=503'"),
+                "migration 3".to_owned(),
+                format!(
+                    "curl -s '{base}/admin/v1/audit?action=rollout.rollback&limit=1' {admin} | grep -o '\"reason\":\"[^\"]*\"'"
+                ),
+                format!("curl -s -X DELETE {outage}"),
+            ],
+        ),
     ]
 }
 
@@ -131,6 +162,7 @@ mod tests {
 
     const BASE: &str = "http://127.0.0.1:8787";
     const PID_FILE: &str = ".serin/openai-9101.pid";
+    const DEEPSEEK: u16 = 9102;
     const README: &str = include_str!("../../../../README.md");
     const README_IN_CHINESE: &str = include_str!("../../../../README.zh-CN.md");
 
@@ -158,7 +190,7 @@ mod tests {
 
     #[test]
     fn tour_is_the_same_in_both_pages_and_in_the_terminal() {
-        let steps = || steps(BASE, PID_FILE).into_iter();
+        let steps = || steps(BASE, PID_FILE, DEEPSEEK).into_iter();
         let printed: Vec<(String, Vec<String>)> =
             steps().map(|it| (format!("{}.", it.title), it.commands)).collect();
         assert_eq!(steps_of(README), printed);
@@ -177,7 +209,7 @@ mod tests {
 
     #[test]
     fn tour_has_commands_to_paste() {
-        let tour = text(BASE, PID_FILE);
+        let tour = text(BASE, PID_FILE, DEEPSEEK);
         let request = "\ncurl -si -w '\\n' http://127.0.0.1:8787/v1/chat/completions -H \"authorization: Bearer demo-key\" \
                        -H 'content-type: application/json' \
                        -d '{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello?\"}]}'\n";

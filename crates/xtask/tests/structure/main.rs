@@ -47,7 +47,7 @@ const GATEWAY: [&[&str]; 21] = [
     &["response"],
     &["config_loader"],
     &["gateway"],
-    &["count_tokens", "stored_response"],
+    &["count_tokens", "feedback", "stored_response"],
     &["pipeline", "live_config"],
     &["admin"],
 ];

@@ -119,4 +119,16 @@ fn rollout_unit_that_no_request_has_is_refused() {
         ),
         &[("routes[0].rollout.unit", "all callers are anonymous", "`[auth] required = true`")],
     );
+    assert_refused(
+        &format!(
+            "auth = {{ required = false }}\nproviders = [{{ id = \"openai\", keys = [\"secret:K\"] }}, \
+             {{ id = \"local\", kind = \"ollama\" }}]\n[[routes]]\nid = \"r\"\n{TARGETS}\
+             rollout = {{ target = \"local/b\", checks = [{{ metric = \"disliked\" }}] }}"
+        ),
+        &[(
+            "routes[0].rollout.checks[0].metric",
+            "feedback where all callers are anonymous",
+            "or no check \"disliked\"",
+        )],
+    );
 }

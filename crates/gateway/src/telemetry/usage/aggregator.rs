@@ -16,7 +16,7 @@ use crate::fifo_cache::FifoCache;
 use crate::host::{Host, futures};
 use crate::limits::ledger_client;
 use crate::record::{Outcome, Record};
-use crate::rollouts::{self, Rollouts};
+use crate::rollouts::{self, Rollouts, feedback};
 use crate::telemetry::metrics;
 
 use super::details::{CoolingDown, detail_rows, health_rows, key_use_book, key_use_row};
@@ -184,7 +184,8 @@ impl UsageAggregator {
         self.add_row(key_use_book(consumer), row, at + KEY_USE_RETENTION, &totals);
     }
 
-    fn add_log_line(&self, book_id: BookId, line: LogLine) {
+    /// Adds a line to the log of a book, with the next write of totals.
+    pub(crate) fn add_log_line(&self, book_id: BookId, line: LogLine) {
         let mut waiting = self.waiting_log.borrow_mut();
         let count: usize = waiting.values().map(Vec::len).sum();
         // While the ledger is unavailable, the first lines stay: they show what went wrong.
@@ -311,7 +312,11 @@ impl UsageAggregator {
         }
         for (book_id, rows) in rows {
             let lines = logs.remove(&book_id).unwrap_or_default();
-            let log = NewLogLines { max: self.max_log_lines.get(), lines };
+            let log = if feedback::is_book(&book_id) {
+                feedback::new_lines(lines)
+            } else {
+                NewLogLines { max: self.max_log_lines.get(), lines }
+            };
             let written = self.write_count.get() + 1;
             self.write_count.set(written);
             let id = self.id_seed.get().unwrap_or_default().wrapping_add(written);

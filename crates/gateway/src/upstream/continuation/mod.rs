@@ -25,6 +25,7 @@ use super::answer::AnswerContent;
 use super::attempt::{AttemptContext, Exchange, TargetBody};
 use super::caller_upstreams::CallerUpstreams;
 use super::commit::Committed;
+use super::last_resort::Access;
 
 /// Targets that are asked for a continuation of one request.
 const MAX_CONTINUATION_CALLS: usize = 2;
@@ -114,6 +115,7 @@ impl ContinuationTargets {
             parts: self.parts,
             may_replay: false,
             required_key: None,
+            access: Access::Regular,
         };
         let max = self.request.fields().output.max_per_choice;
         let left = max.map(|max| max.saturating_sub(token_estimate::estimate_tokens(text_size)));
