@@ -1,5 +1,5 @@
-"""Tests the gateway with clients of Messages and Responses: the official packages, OpenAI's Agents SDK, and
-Pydantic AI with its defaults.
+"""Tests the gateway with clients of Messages and Responses: the official packages, OpenAI's Agents SDK, Pydantic AI
+with its defaults, and llm-comply.
 
 Arguments: the gateway's base URL and a key. Each model speaks the protocol of its name at its provider. Prints one
 line per check and exits with 1 at the first failure.
@@ -11,6 +11,8 @@ import sys
 
 import anthropic
 import openai
+
+from comply import comply
 
 BASE_URL, KEY = sys.argv[1:3]
 ROOT = BASE_URL.removesuffix("/v1")
@@ -131,3 +133,4 @@ with openai.OpenAI(max_retries=0, timeout=15) as client:
     responses(client)
 agents()
 asyncio.run(pydantic())
+comply(check, BASE_URL, KEY)

@@ -40,7 +40,7 @@ const AGENTS: [Agent; 2] = [
 ];
 
 /// Routes: the protocol of the provider that calls the tool, and that of its fallback, which answers last.
-const ROUTES: [&str; 3] = ["chat", "own", "own-then-chat"];
+const ROUTES: [&str; 4] = ["chat", "own", "own-then-chat", "chat-then-own"];
 
 #[test]
 fn coding_agents_complete_a_task_on_cloudflare() {
@@ -81,7 +81,7 @@ fn run<E: Edge>(start: impl FnOnce(App) -> anyhow::Result<E>) {
             // The provider of the call receives its result; the fallback receives it too, if there is one.
             let is_used_rightly = has_result(&first)
                 && match route {
-                    "own-then-chat" => has_result(&last),
+                    "own-then-chat" | "chat-then-own" => has_result(&last),
                     _ => last.is_empty(),
                 };
             let bodies = [first, last].concat();
@@ -168,13 +168,16 @@ fn world() -> String {
         );
         for route in ROUTES {
             let model = format!("{name}-{route}");
-            let (protocol, script) = match route {
-                "chat" => ("chat", format!("{call}, {answer}")),
-                "own" => (*own_protocol, format!("{call}, {answer}")),
-                _ => (*own_protocol, format!("{call}, {{ status = 529 }}")),
+            let whole = format!("{call}, {answer}");
+            let broken = format!("{call}, {{ status = 529 }}");
+            let (first, script, last) = match route {
+                "chat" => ("chat", whole, "chat"),
+                "own" => (*own_protocol, whole, "chat"),
+                "own-then-chat" => (*own_protocol, broken, "chat"),
+                _ => ("chat", broken, *own_protocol),
             };
-            provider(&format!("{model}-first"), protocol, &script);
-            provider(&format!("{model}-last"), "chat", &answer);
+            provider(&format!("{model}-first"), first, &script);
+            provider(&format!("{model}-last"), last, &answer);
             routes += &format!(
                 "[[routes]]\nid = \"{model}\"\nmodels = [\"{model}\"]\ntargets = [{{ provider = \"{model}-first\" }}]\nfallback = [{{ provider = \"{model}-last\" }}]\nretries = {{ attempts = 0 }}\n\n"
             );

@@ -16,8 +16,8 @@ use crate::root;
 
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 /// Python packages of the edge tests: the official clients, agent frameworks, parsers for metrics and spans,
-/// and a reader of OpenAPI documents that sends what they allow.
-const PYTHON_PACKAGES: [&str; 7] = [
+/// a reader of OpenAPI documents that sends what they allow, and a check of answers against such documents.
+const PYTHON_PACKAGES: [&str; 8] = [
     "openai==3.57.0",
     "anthropic==2.14.0",
     "openai-agents==0.24.0",
@@ -25,6 +25,7 @@ const PYTHON_PACKAGES: [&str; 7] = [
     "prometheus-client==0.26.0",
     "opentelemetry-proto==1.45.2",
     "schemathesis==4.32.5",
+    "llm-comply==0.5.0",
 ];
 
 /// Coding agents of the edge tests. They are large, and installed beside the repository.
