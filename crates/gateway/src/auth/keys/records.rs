@@ -111,12 +111,9 @@ impl KeyMetadata {
 }
 
 impl StoredConsumer {
-    /// Prefix of the names of all consumers.
-    pub(crate) const STORAGE_KEY_PREFIX: &str = "consumer/";
-
     /// Name in the store.
     pub(crate) fn storage_key(id: &str) -> String {
-        format!("{}{id}", Self::STORAGE_KEY_PREFIX)
+        format!("consumer/{id}")
     }
 }
 
