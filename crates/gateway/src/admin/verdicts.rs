@@ -26,7 +26,7 @@ const MAX_NAMES_COUNTED: usize = 10_000;
 /// Filters, in the order of their values in a name after [`VERDICT_PREFIX`].
 const FILTERS: [&str; 4] = ["consumer", "guard", "label", "result"];
 
-/// What a search looks for.
+/// Criteria of a search.
 struct Search {
     /// Encoded values, in the order of [`FILTERS`].
     wanted: [Option<String>; 4],
@@ -34,7 +34,7 @@ struct Search {
     to: Option<Timestamp>,
 }
 
-/// Whether a search finds a verdict.
+/// Result of a comparison with them.
 enum Match {
     Found,
     Other,
