@@ -288,7 +288,8 @@ describe("forms of the document", () => {
   }
 
   test("limit and guard are made and removed by a form", workersOnly, async () => {
-    const it = await visit({ base: base.changed, path: "limits" });
+    // This gateway has no list of words. The screen of the limit may ask for it once more.
+    const it = await visit({ base: base.changed, path: "limits", mayFail: /404 GET .*(limits\/hourly|words\/terms)/ });
     await button(it.page, "Add limit").click();
     await button(topDialog(it.page), "Review changes").click();
     await topDialog(it.page).getByText("Set at least one maximum.").waitFor();
@@ -301,7 +302,8 @@ describe("forms of the document", () => {
     await button(it.page, "Edit").click();
     await button(topDialog(it.page), "Remove").click();
     await button(topDialog(it.page), "Publish").click();
-    await until("the limit is gone", async () => !(await current(it.base)).limits.some((limit) => limit.id === "hourly"));
+    await it.page.getByRole("heading", { name: "Limits", exact: true }).waitFor();
+    assert.equal((await current(it.base)).limits.some((limit) => limit.id === "hourly"), false);
     await goTo(it, "guards");
     await button(it.page, "Add guard").click();
     await topDialog(it.page).getByLabel("Name").fill("cards");
@@ -445,8 +447,8 @@ describe("consumers and limits", () => {
     const it = await visit({ base: base.seeded });
     const limited = it.page.locator(".tile", { hasText: "Limited" }).locator(".value");
     await until("the overview counts it", async () => (await limited.innerText()).trim() === "1");
-    await change(it, "limits/daily-tokens");
-    await it.page.locator("tbody tr", { hasText: "acme" }).locator(".meter").waitFor();
+    await change(it, "limits");
+    await it.page.locator("tr", { hasText: "daily-tokens" }).getByText(/acme · \d{2,3}%/).waitFor();
     await change(it, "requests?outcome=refused&consumer=acme");
     await it.page.locator("tbody tr", { hasText: "429" }).getByText("limit", { exact: true }).waitFor();
     await change(it, `requests?id=${requests.limited.id}`);

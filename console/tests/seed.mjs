@@ -63,7 +63,7 @@ export async function seed(base) {
   of.truncated = await chat(base, { model: "deepseek-fail-cut", stream: true });
   of.refused = await chat(base, { model: "none" });
   for (let index = 0; index < 2; index++) of.cached = await chat(base, { model: "text-embedding-3-small", input: "canary" }, undefined, "embeddings");
-  for (let index = 0; index < 12 && of.limited?.status !== 429; index++) of.limited = await chat(base, says(`More ${index}`.repeat(20)), key);
+  for (let index = 0; index < 12 && of.limited?.status !== 429; index++) of.limited = await chat(base, { max_tokens: 20, ...says(`More ${index}`.repeat(10)) }, key);
   await until("every request is in the log", async () => {
     const { data } = await ask(base, "GET", "requests?limit=100");
     return Object.values(of).every(({ id }) => data.some((row) => row.id === id));

@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 
+import { go } from "../app/router";
 import type { Problem } from "../data/client";
 import { t } from "../lang";
 import { Button } from "./controls";
@@ -21,8 +22,8 @@ interface Props {
   edit: Edit;
   /** Rules that the input breaks, by field. */
   missing: Record<string, string | undefined>;
-  /** Takes the part out of the document. */
-  removal?: { label: string; edit: Edit };
+  /** Takes the part out of the document, and leaves its screen for another one. */
+  removal?: { label: string; edit: Edit; to?: string };
   onClose: () => void;
   children: (errorOf: ErrorOf) => ComponentChildren;
 }
@@ -30,7 +31,7 @@ interface Props {
 const within = (path: string, field: string): boolean => new RegExp(`[.\\]]${field}(\\b|$)`).test(path);
 
 export function DocumentForm({ title, note, etag, edit, missing, removal, onClose, children }: Props) {
-  const [publishing, setPublishing] = useState<Edit | null>(null);
+  const [publishing, setPublishing] = useState<{ edit: Edit; to?: string } | null>(null);
   const [problems, setProblems] = useState<Problem[]>([]);
   const [isTried, setTried] = useState(false);
   const shown = new Set<string>();
@@ -44,8 +45,7 @@ export function DocumentForm({ title, note, etag, edit, missing, removal, onClos
   function next(): void {
     setTried(true);
     setProblems([]);
-    // A function would be called by the setter.
-    if (Object.values(missing).every((one) => one === undefined)) setPublishing(() => edit);
+    if (Object.values(missing).every((one) => one === undefined)) setPublishing({ edit });
   }
   return (
     <>
@@ -55,7 +55,7 @@ export function DocumentForm({ title, note, etag, edit, missing, removal, onClos
         onClose={onClose}
         footer={
           <>
-            {removal && <Button kind="danger" icon="trash" need="owner" onClick={() => setPublishing(() => removal.edit)}>{removal.label}</Button>}
+            {removal && <Button kind="danger" icon="trash" need="owner" onClick={() => setPublishing(removal)}>{removal.label}</Button>}
             <Button onClick={onClose}>{t("action.cancel")}</Button>
             <Button kind="primary" need="owner" onClick={next}>{t("action.review")}</Button>
           </>
@@ -64,7 +64,20 @@ export function DocumentForm({ title, note, etag, edit, missing, removal, onClos
         {others.length > 0 && <Notice kind="bad">{others.map((problem) => <span key={problem.path}><code>{problem.path}</code>: {t("publish.problem", { found: problem.found, expected: problem.expected })}</span>)}</Notice>}
         <div class="form">{fields}</div>
       </Dialog>
-      {publishing && <Publish title={title} basis={etag} note={note} edit={publishing} onClose={() => setPublishing(null)} onProblems={setProblems} onDone={onClose} />}
+      {publishing && (
+        <Publish
+          title={title}
+          basis={etag}
+          note={note}
+          edit={publishing.edit}
+          onClose={() => setPublishing(null)}
+          onProblems={setProblems}
+          onDone={() => {
+            onClose();
+            if (publishing.to !== undefined) go(publishing.to);
+          }}
+        />
+      )}
     </>
   );
 }

@@ -66,7 +66,7 @@ export function LimitForm({ document, etag, limit, onClose }: { document: Docume
       etag={etag}
       missing={missing}
       edit={(before) => ({ ...before, limits: withItem(before.limits, limit?.id, (one) => limitOf(draft, one)) })}
-      removal={limit && { label: t("action.remove"), edit: (before) => ({ ...before, limits: withItem(before.limits, limit.id, null) }) }}
+      removal={limit && { label: t("action.remove"), edit: (before) => ({ ...before, limits: withItem(before.limits, limit.id, null) }), to: "limits" }}
       onClose={onClose}
     >
       {(errorOf) => (
