@@ -11,9 +11,14 @@ export async function launch() {
   return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] });
 }
 
-export async function signIn(page, base, token = "owner", path = "") {
+/** Signs in. A gateway whose ledger is slow for a moment asks to try again, so the button is pressed until it works. */
+export async function signIn(page, base, token, path = "") {
   await page.goto(`${base}/console/${path}`);
-  await page.locator("#token").fill(token);
-  await page.locator("form button[type=submit]").click();
-  await page.locator(".side").waitFor({ state: "attached" });
+  const [field, inside, problem] = [page.locator("#token"), page.locator(".side"), page.locator("#token-problem:not(:empty)")];
+  await field.waitFor();
+  while ((await inside.count()) === 0) {
+    await field.fill(token);
+    await page.locator("form button[type=submit]").click();
+    await inside.or(problem).first().waitFor({ state: "attached" });
+  }
 }

@@ -1,16 +1,20 @@
 // Takes the pictures of docs/console.md: every screen in both themes. `node tests/screenshots.mjs [DIRECTORY] [SCREEN …]`
+//
+// The gateway is real and a minute old, so the numbers of usage, which need weeks, are those of data.mjs.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { launch, signIn } from "./browser.mjs";
-import { createGateway, listen } from "./gateway.mjs";
+import { usage } from "./data.mjs";
+import { SECRETS, startGateways } from "./edge.mjs";
+import { seed } from "./seed.mjs";
 
 const [directory = join(dirname(fileURLToPath(import.meta.url)), "../../docs/console"), ...only] = process.argv.slice(2);
 mkdirSync(directory, { recursive: true });
-const gateway = createGateway();
-const base = await listen(gateway);
+const { bases: { pictures: base }, stop } = await startGateways(["pictures"]);
+const requests = await seed(base);
 const browser = await launch();
 
 const darkroom = await browser.newPage();
@@ -30,7 +34,16 @@ async function take(page, name) {
   if (process.env.SERIN_PNG) writeFileSync(join(directory, `${name}.png`), Buffer.from(png, "base64"));
 }
 
-const firstId = (outcome, flag) => gateway.state.log.find((one) => one.row.outcome === outcome && (!flag || one.row.flags.includes(flag))).row.id;
+/** Answers a call for usage with the numbers of weeks. */
+function answerUsage(route) {
+  const query = new URL(route.request().url()).searchParams;
+  const by = (query.get("by") ?? "").split(",").filter(Boolean);
+  const filters = Object.fromEntries(["route", "consumer", "group", "model", "provider"].map((name) => [name, query.getAll(name)]));
+  const [from, to] = ["from", "to"].map((name) => Date.parse(query.get(name)) / 1000);
+  const data = usage({ from, to, step: query.get("step"), by, filters });
+  return route.fulfill({ contentType: "application/json", body: JSON.stringify({ from: query.get("from"), to: query.get("to"), step: query.get("step"), by, data }) });
+}
+
 const SCREENS = {
   "sign-in": null,
   welcome: { path: "welcome" },
@@ -47,7 +60,7 @@ const SCREENS = {
   cache: { path: "cache" },
   usage: { path: "usage?by=provider&then=model", charts: 1 },
   requests: { path: "requests?live=on" },
-  request: { path: () => `requests?id=${firstId("answered", "fallback")}` },
+  request: { path: () => `requests?id=${requests.fallback.id}` },
   configuration: { path: "configuration", act: async (page) => { await page.locator(".editor:not([hidden])").waitFor(); await page.waitForTimeout(300); } },
   versions: { path: "configuration?tab=versions" },
   publish: { path: "routes/chat", act: async (page) => { await page.locator("input[type=range]").nth(1).fill("25"); await page.getByRole("button", { name: /Review and publish|查看并发布/ }).click(); await page.locator(".changes").waitFor(); } },
@@ -66,7 +79,8 @@ for (const theme of ["light", "dark"]) {
   await page.goto(`${base}/console/`);
   await page.locator("#token").waitFor();
   if (only.length === 0 || only.includes("sign-in")) await take(page, `sign-in-${theme}`);
-  await signIn(page, base);
+  await page.route(/\/admin\/v1\/usage\?/, answerUsage);
+  await signIn(page, base, SECRETS.ADMIN_TOKEN);
   for (const [name, screen] of Object.entries(SCREENS)) {
     if (screen === null || (only.length > 0 && !only.includes(name))) continue;
     const path = typeof screen.path === "function" ? screen.path() : screen.path;
@@ -81,5 +95,4 @@ for (const theme of ["light", "dark"]) {
   await context.close();
 }
 await browser.close();
-gateway.server.close();
-gateway.server.closeAllConnections();
+await stop();

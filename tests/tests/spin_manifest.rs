@@ -104,7 +104,7 @@ fn redis_on_this_machine_is_an_allowed_host() {
 #[test]
 fn reserved_secrets_are_variables() {
     let manifest = manifest();
-    for name in ["key_pepper", "admin_token"] {
+    for name in ["key_pepper", "admin_token", "vault_key"] {
         let variable = &manifest["variables"][name];
         assert_eq!(variable["secret"].as_bool(), Some(true), "{name} is a secret");
         assert_eq!(variable["default"].as_str(), Some(""), "{name} has an empty default");

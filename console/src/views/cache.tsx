@@ -14,6 +14,7 @@ import { Empty, Head, Load, Meter, Notice, Panel } from "../kit/layout";
 import { RangePicker } from "../kit/range";
 import { Table } from "../kit/table";
 import { t } from "../lang";
+import { CacheForm } from "./cache/form";
 
 /** Deletes page by page: one call deletes at most 32 entries. */
 async function purge(scope: Record<string, string | boolean>, onProgress: (deleted: number) => void): Promise<number> {
@@ -34,12 +35,14 @@ export function View() {
   const config = useResource<Document>("config");
   const [scope, setScope] = useState<{ label: string; scope: Record<string, string | boolean>; typed?: string } | null>(null);
   const [progress, setProgress] = useState(0);
+  const [isEditing, setEditing] = useState(false);
   const document = config.data;
   const isConfigured = document?.cache !== undefined && (!Array.isArray(document.cache) || document.cache.length > 0);
   return (
     <>
       <Head title={t("nav.cache")} about={t("cache.about")}>
         <RangePicker value={at.range} />
+        <Button need="owner" disabled={!document || Array.isArray(document.cache)} onClick={() => setEditing(true)}>{isConfigured ? t("cache.edit") : t("cache.add")}</Button>
         <Button kind="danger" icon="trash" need="editor" onClick={() => setScope({ label: t("cache.all"), scope: { all: true }, typed: "purge" })}>{t("cache.purge_all")}</Button>
       </Head>
       {document && !isConfigured && <Notice kind="info"><span>{t("cache.off")} <a href={href("configuration")}>{t("nav.config")}</a></span></Notice>}
@@ -60,6 +63,7 @@ export function View() {
           }}
         </Load>
       </Panel>
+      {isEditing && document && <CacheForm document={document} etag={config.etag} onClose={() => setEditing(false)} />}
       {scope && (
         <Confirm
           title={t("cache.purge_title", { what: scope.label })}

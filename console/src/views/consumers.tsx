@@ -20,26 +20,23 @@ export type Consumer = components["schemas"]["Consumer"];
 
 const PAGE = 200;
 
-/** Pages that one search reads at most: the API lists consumers, and the console compares their names. */
+/** Pages of one search at most: the store knows no groups, so pages of a group may have few rows. */
 const MAX_PAGES_SEARCHED = 60;
 
-/** Reads from a cursor until a page is full of consumers that the filters keep, or none is left. */
-async function search(prefix: string, group: string, from: string | null, options?: Parameters<Reader<unknown>>[1]): Promise<Page<Consumer>> {
+/** Reads from a cursor until a page is full, or no consumer is left. */
+async function search(path: string, from: string | null, options?: Parameters<Reader<unknown>>[1]): Promise<Page<Consumer>> {
   const found: Consumer[] = [];
   let cursor = from;
   for (let pages = 0; pages < MAX_PAGES_SEARCHED; pages++) {
-    const page = await get<Page<Consumer>>(withQuery("consumers", { limit: PAGE, cursor }), options);
-    found.push(...page.data.filter((row) => row.id.startsWith(prefix) && (group === "" || row.group === group)));
+    const page = await get<Page<Consumer>>(cursor ? `${path}&cursor=${encodeURIComponent(cursor)}` : path, options);
+    found.push(...page.data);
     cursor = page.cursor;
     if (!cursor || found.length >= PAGE) break;
   }
   return { data: found, cursor };
 }
 
-const readFirst: Reader<Page<Consumer>> = async (path, options) => {
-  const filters = new URLSearchParams(path.split("?")[1]);
-  return { data: await search(filters.get("prefix") ?? "", filters.get("group") ?? "", null, options), etag: null };
-};
+const readFirst: Reader<Page<Consumer>> = async (path, options) => ({ data: await search(path, null, options), etag: null });
 
 function NewConsumer({ document, onClose }: { document: Document | undefined; onClose: () => void }) {
   const [id, setId] = useState("");
@@ -86,7 +83,7 @@ function List({ document }: { document: Document | undefined }) {
     if (!cursor || busy) return;
     setBusy(true);
     try {
-      const page = await search(prefix, group, cursor);
+      const page = await search(path, cursor);
       setMore({ of: path, rows: [...(further?.rows ?? []), ...page.data], cursor: page.cursor });
     } catch (error) {
       toast(error instanceof Error ? error.message : String(error), "bad");

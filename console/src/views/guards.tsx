@@ -16,6 +16,7 @@ import { count, dayTime } from "../kit/format";
 import { Badge, Empty, ErrorNotice, Head, Load, Meter, Notice, Panel, Tabs } from "../kit/layout";
 import { Table } from "../kit/table";
 import { t, type Key } from "../lang";
+import { GuardForm } from "./guards/form";
 
 type Verdict = components["schemas"]["Verdict"];
 
@@ -89,36 +90,14 @@ function Words({ list }: { list: string }) {
   );
 }
 
-/** Verdicts that the summary counts: the most that one call returns. */
-const SUMMARIZED = 200;
-
-interface Finding {
-  guard: string;
-  label: string;
-  result: string;
-  consumer: string;
-  count: number;
-}
-
-/** Counts verdicts that agree in guard, label, result, and consumer; the most frequent come first. */
-function summarize(verdicts: Verdict[]): Finding[] {
-  const found = new Map<string, Finding>();
-  for (const { guard, label, result, consumer } of verdicts) {
-    const name = [guard, label, result, consumer].join(" ");
-    const finding = found.get(name) ?? { guard, label, result, consumer, count: 0 };
-    finding.count += 1;
-    found.set(name, finding);
-  }
-  return [...found.values()].sort((left, right) => right.count - left.count);
-}
+type Count = components["schemas"]["VerdictCount"];
 
 function Summary() {
-  const verdicts = useResource<Page<Verdict>>(`verdicts?limit=${SUMMARIZED}`, { every: 30_000 });
+  const counts = useResource<Page<Count>>("verdicts/summary", { every: 30_000 });
   return (
-    <Panel title={t("guards.findings")} about={t("guards.findings_about", { n: SUMMARIZED })} flush>
-      <Load of={verdicts}>
-        {(page) => {
-          const findings = summarize(page.data);
+    <Panel title={t("guards.findings")} about={counts.data?.cursor ? t("guards.findings_many") : t("guards.findings_about")} flush>
+      <Load of={counts}>
+        {({ data: findings }) => {
           const most = Math.max(1, ...findings.map((row) => row.count));
           return findings.length === 0 ? <Empty title={t("guards.no_findings")} /> : (
             <Table caption={t("guards.findings")} rows={findings} id={(row) => [row.guard, row.label, row.result, row.consumer].join(" ")} columns={[
@@ -135,11 +114,13 @@ function Summary() {
   );
 }
 
-function Guards({ guards }: { guards: Guard[] }) {
+function Guards({ document, etag }: { document: Document; etag: string | null }) {
+  const guards = document.guards ?? [];
+  const [open, setOpen] = useState<{ guard?: Guard } | null>(null);
   const lists = [...new Set(guards.map((guard) => guard.list).filter((list): list is string => typeof list === "string"))];
   return (
     <>
-      <Panel title={t("guards.all", { n: guards.length })} flush>
+      <Panel title={t("guards.all", { n: guards.length })} flush actions={<Button small icon="plus" need="owner" onClick={() => setOpen({})}>{t("guards.add")}</Button>}>
         {guards.length === 0 ? <Empty title={t("guards.none")}><p>{t("guards.none_why")} <a href={href("configuration")}>{t("nav.config")}</a></p></Empty> : (
           <Table caption={t("nav.guards")} rows={guards} id={(guard) => guard.id} columns={[
             { head: t("guards.guard"), cell: (guard) => <strong>{guard.id}</strong> },
@@ -147,11 +128,13 @@ function Guards({ guards }: { guards: Guard[] }) {
             { head: t("guards.check"), cell: (guard) => (guard.check ?? ["request", "response"]).map((phase) => (phase === "request" ? t("guards.request") : t("guards.response"))).join(" + ") },
             { head: t("consumers.routes"), cell: (guard) => guard.routes?.join(", ") ?? t("limits.everywhere") },
             { head: t("guards.verdicts"), cell: (guard) => <a href={href(`guards?tab=verdicts&guard=${encodeURIComponent(guard.id)}`)}>{t("guards.see_verdicts")}</a> },
+            { head: "", end: true, cell: (guard) => <Button small kind="plain" need="owner" onClick={() => setOpen({ guard })}>{t("action.edit")}</Button> },
           ]} />
         )}
       </Panel>
       {guards.length > 0 && <div class="grid two"><Try guards={guards} /><Summary /></div>}
       {lists.map((list) => <Words key={list} list={list} />)}
+      {open && <GuardForm document={document} etag={etag} guard={open.guard} onClose={() => setOpen(null)} />}
     </>
   );
 }
@@ -206,7 +189,7 @@ export function View() {
     <>
       <Head title={t("nav.guards")} about={t("guards.about")} />
       <Tabs tabs={[{ id: "guards", label: t("nav.guards") }, { id: "verdicts", label: t("guards.verdicts") }]} />
-      <Load of={config}>{(document) => (tab === "verdicts" ? <Verdicts guards={document.guards ?? []} /> : <Guards guards={document.guards ?? []} />)}</Load>
+      <Load of={config}>{(document) => (tab === "verdicts" ? <Verdicts guards={document.guards ?? []} /> : <Guards document={document} etag={config.etag} />)}</Load>
     </>
   );
 }

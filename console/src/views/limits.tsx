@@ -1,15 +1,19 @@
 // Limits: who is nearest to one, and the balances of each.
 
+import { useState } from "preact/hooks";
+
 import { href, segments } from "../app/router";
 import { escapePath } from "../data/client";
 import type { components } from "../data/api";
 import type { Document, Limit as LimitDocument, Quota } from "../data/document";
 import { useResource, type Page } from "../data/resource";
+import { Button } from "../kit/controls";
 import { percent } from "../kit/format";
 import { Badge, Empty, Head, Load, Meter, Panel } from "../kit/layout";
 import { Table } from "../kit/table";
 import { t, type Key } from "../lang";
 import { Adjustable, Balances, amount } from "./limits/balance";
+import { LimitForm } from "./limits/form";
 
 type KeyBalance = components["schemas"]["KeyBalance"];
 type Limit = components["schemas"]["Limit"] & { nearest?: KeyBalance | null };
@@ -22,9 +26,13 @@ function Quotas({ of }: { of: Limit["quotas"] }) {
 
 function List() {
   const limits = useResource<Page<Limit>>("limits?limit=200", { every: 30_000 });
+  const config = useResource<Document>("config");
+  const [isAdding, setAdding] = useState(false);
   return (
     <>
-      <Head title={t("nav.limits")} about={t("limits.about")} />
+      <Head title={t("nav.limits")} about={t("limits.about")}>
+        <Button kind="primary" icon="plus" need="owner" disabled={!config.data} onClick={() => setAdding(true)}>{t("limits.add")}</Button>
+      </Head>
       <Panel flush>
         <Load of={limits}>
           {(page) => page.data.length === 0 ? <Empty title={t("limits.none")}><p>{t("limits.none_why")} <a href={href("configuration")}>{t("nav.config")}</a></p></Empty> : (
@@ -46,6 +54,7 @@ function List() {
           )}
         </Load>
       </Panel>
+      {isAdding && config.data && <LimitForm document={config.data} etag={config.etag} onClose={() => setAdding(false)} />}
     </>
   );
 }
@@ -53,11 +62,14 @@ function List() {
 function Detail({ id }: { id: string }) {
   const balances = useResource<Page<KeyBalance>>(`limits/${escapePath(id)}?limit=32`, { every: 15_000 });
   const config = useResource<Document>("config");
+  const [isEditing, setEditing] = useState(false);
   const limit = (config.data?.limits ?? []).find((one: LimitDocument) => one.id === id);
   const quotas = limit ? (["tokens", "requests", "cost"] as const).flatMap((measure) => [limit[measure] ?? []].flat().map((quota: Quota) => ({ measure, ...quota }))) : [];
   return (
     <>
-      <Head title={id} crumb={{ to: "limits", label: t("nav.limits") }} about={limit && <>{t("limits.kept_by", { by: limit.by })} {quotas.map((quota) => <span key={quota.measure + quota.per} class="tag">{amount(quota.max, quota.measure)} {t(`measure.${quota.measure}`)} / {per(quota.per)}</span>)}</>} />
+      <Head title={id} crumb={{ to: "limits", label: t("nav.limits") }} about={limit && <>{t("limits.kept_by", { by: limit.by })} {quotas.map((quota) => <span key={quota.measure + quota.per} class="tag">{amount(quota.max, quota.measure)} {t(`measure.${quota.measure}`)} / {per(quota.per)}</span>)}</>}>
+        {limit && <Button need="owner" onClick={() => setEditing(true)}>{t("action.edit")}</Button>}
+      </Head>
       {limit?.by === "all" && <Panel title={t("limits.balance")}><Balances limit={id} value="_" /></Panel>}
       <Panel title={t("limits.balances")} about={t("limits.balances_about")} flush>
         <Load of={balances}>
@@ -75,6 +87,7 @@ function Detail({ id }: { id: string }) {
           )}
         </Load>
       </Panel>
+      {isEditing && limit && config.data && <LimitForm document={config.data} etag={config.etag} limit={limit} onClose={() => setEditing(false)} />}
     </>
   );
 }

@@ -17,6 +17,7 @@ import { RangePicker } from "../kit/range";
 import { t } from "../lang";
 
 type Audit = components["schemas"]["AuditEntry"];
+type Key = components["schemas"]["Key"];
 type TokensBy = "model" | "provider" | "consumer";
 
 function Tiles({ rows, at }: { rows: UsageRow[]; at: Period }) {
@@ -98,6 +99,20 @@ function TopConsumers({ rows }: { rows: UsageRow[] }) {
   );
 }
 
+/** Keys that end within two weeks, at most as many as one call looks at. */
+function Expiring() {
+  const keys = useResource<Page<Key>>("keys/expiring", { every: 300_000 });
+  return (
+    <>
+      {(keys.data?.data ?? []).slice(0, 5).map((key) => (
+        <Notice key={key.id} kind="warn">
+          <span>{t("overview.key_ends", { hint: key.hint, until: ago(key.expires_at ?? undefined) })} <a href={href(`consumers/${encodeURIComponent(key.consumer)}`)}>{key.consumer}</a></span>
+        </Notice>
+      ))}
+    </>
+  );
+}
+
 function Attention({ document }: { document: Document | undefined }) {
   const health = useResource<Health>("health", { every: 15_000 });
   const resting = health.data?.targets ?? [];
@@ -118,6 +133,7 @@ function Attention({ document }: { document: Document | undefined }) {
           </div>
         )}
       </Load>
+      <Expiring />
     </Panel>
   );
 }

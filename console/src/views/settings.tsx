@@ -5,16 +5,16 @@ import { useState } from "preact/hooks";
 import { applyTheme, remember, theme, zone, type Theme } from "../app/preferences";
 import { hasVault, may, session } from "../app/session";
 import { call, escapePath } from "../data/client";
-import type { Document } from "../data/document";
 import { reload, useResource, type Page } from "../data/resource";
 import type { SecretEntry, VaultEntry } from "../data/shapes";
 import { useAttempt } from "../kit/attempt";
 import { Button, Segments, SelectField, TextField } from "../kit/controls";
 import { Confirm, Dialog, toast } from "../kit/dialog";
-import { ago, moment, money } from "../kit/format";
+import { ago, moment } from "../kit/format";
 import { Badge, Empty, ErrorNotice, Head, Load, Panel } from "../kit/layout";
 import { Table } from "../kit/table";
 import { language, t, useLanguage, type Language } from "../lang";
+import { Prices } from "./settings/prices";
 
 const ZONES = typeof Intl.supportedValuesOf === "function" ? Intl.supportedValuesOf("timeZone") : [];
 
@@ -98,23 +98,6 @@ function Secrets() {
             { head: t("vault.name"), cell: (row) => <span class="tag">{row.name}</span> },
             { head: t("providers.state"), cell: (row) => (row.set ? <Badge kind="good" icon="check">{t("providers.key_set")}</Badge> : <Badge kind="bad">{t("providers.key_missing")}</Badge>) },
             { head: t("vault.used_by"), cell: (row) => row.reserved ? t("secrets.own") : row.used_by.join(", ") || "–" },
-          ]} />
-        )}
-      </Load>
-    </Panel>
-  );
-}
-
-function Prices() {
-  const config = useResource<Document>("config");
-  return (
-    <Panel title={t("prices.title")} about={t("prices.about")} flush>
-      <Load of={config}>
-        {(document) => (document.prices ?? []).length === 0 ? <Empty title={t("prices.none")}><p>{t("overview.no_prices_why")}</p></Empty> : (
-          <Table caption={t("prices.title")} rows={document.prices ?? []} id={(row) => row.model} columns={[
-            { head: t("requests.model"), cell: (row) => <span class="tag">{row.model}</span> },
-            { head: t("prices.input"), end: true, cell: (row) => money(row.input) },
-            { head: t("prices.output"), end: true, cell: (row) => money(row.output) },
           ]} />
         )}
       </Load>

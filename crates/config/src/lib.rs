@@ -57,6 +57,7 @@ pub use price::{ModelPrice, Price, PriceTier, Prices};
 pub use problem::{Problem, Problems, Warning};
 pub use provider::{Authentication, ChatExtensions, Paths, Provider};
 pub use provider_kind::{KindSummary, provider_kinds};
+pub use raw::is_vault_name;
 pub use route::{
     Balance, FallbackOn, Health, Hedge, LossPolicy, Retries, Route, Sticky, Target, Targets,
     Timeouts, WeightedTarget,
@@ -74,21 +75,37 @@ use sha2::{Digest, Sha256};
 pub const KEY_PEPPER: &str = "KEY_PEPPER";
 /// The secret token of the admin API's owner.
 pub const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
+/// The secret under which keys of providers are encrypted in the vault.
+pub const VAULT_KEY: &str = "VAULT_KEY";
 /// The gateway's own secrets, which no document may name.
-pub const RESERVED_SECRETS: [&str; 2] = [KEY_PEPPER, ADMIN_TOKEN];
+pub const RESERVED_SECRETS: [&str; 3] = [KEY_PEPPER, ADMIN_TOKEN, VAULT_KEY];
+
+/// Begins a reference to a key in the vault.
+pub const VAULT_PREFIX: &str = "vault:";
 
 /// The names of the reserved secrets and of those that a JSON document mentions, since hosts fetch secrets
 /// by name. The list may be too long: any text that looks like a reference counts.
 pub fn secret_names(document: &str) -> Vec<String> {
     let mut names: Vec<String> = RESERVED_SECRETS.map(str::to_owned).into();
-    for rest in document.split("\"secret:").skip(1) {
+    add_references(document, "\"secret:", &mut names);
+    names
+}
+
+/// The names of keys in the vault that a JSON document mentions; any text that looks like a reference counts.
+pub fn vault_names(document: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    add_references(document, "\"vault:", &mut names);
+    names
+}
+
+fn add_references(document: &str, prefix: &str, names: &mut Vec<String>) {
+    for rest in document.split(prefix).skip(1) {
         if let Some((name, _)) = rest.split_once('"')
             && !names.iter().any(|known| known == name)
         {
             names.push(name.to_owned());
         }
     }
-    names
 }
 
 /// Parses a duration as documents write it: a whole number and `ms`, `s`, `m`, or `h`.
@@ -96,7 +113,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     raw::Span(text.to_owned()).duration()
 }
 
-/// Finds a secret by its name in a document.
+/// Finds a secret by its name in a document, or a key in the vault by its whole reference: `vault:NAME`.
 pub type SecretLookup<'a> = dyn Fn(&str) -> Option<Secret> + 'a;
 
 impl Config {

@@ -2,14 +2,15 @@
 //! host, at start and on every reload.
 
 use config::{
-    ADMIN_TOKEN, Config, Consumer, KEY_PEPPER, MIN_TOKEN_BYTES, Problems, Storage, Warning,
-    secret_names,
+    ADMIN_TOKEN, Config, Consumer, KEY_PEPPER, MIN_TOKEN_BYTES, Problems, Storage, VAULT_KEY,
+    VAULT_PREFIX, Warning, secret_names, vault_names,
 };
 use secret::{KeyDigest, Secret};
 
 use crate::auth::keys::Pepper;
-use crate::host::Settings;
 use crate::host::error::HostError;
+use crate::host::{Host, Settings};
+use crate::vault::{Vault, VaultKey};
 
 /// A valid configuration and the secrets that a gateway needs.
 #[derive(Debug)]
@@ -29,17 +30,19 @@ pub(crate) enum LoadPurpose {
     Serve,
 }
 
-/// A shorter `KEY_PEPPER` can be guessed by readers of the store.
+/// A shorter `KEY_PEPPER` or `VAULT_KEY` can be guessed by readers of the store.
 const MIN_PEPPER_BYTES: usize = 32;
 
 /// Parses a JSON document and fetches the secrets that it names. The outer error is a failure of the
 /// host: the document was not judged.
 pub(crate) async fn load_config(
-    settings: &impl Settings,
+    host: &impl Host,
     document: &str,
     purpose: LoadPurpose,
 ) -> Result<Result<LoadedConfig, Problems>, HostError> {
-    let found = fetch_secrets(settings, secret_names(document)).await?;
+    let mut found = fetch_secrets(host, secret_names(document)).await?;
+    let key = find_secret(&found, VAULT_KEY).and_then(|secret| VaultKey::new(&secret));
+    add_vault_keys(host, key.as_ref(), document, &mut found).await?;
     let secrets = |name: &str| find_secret(&found, name);
     let parsed = match purpose {
         LoadPurpose::Check => Config::from_json(document, &secrets),
@@ -49,7 +52,7 @@ pub(crate) async fn load_config(
         Ok(config) => config,
         Err(problems) => return Ok(Err(problems)),
     };
-    if let Err(problems) = settings.use_storage(&config.storage) {
+    if let Err(problems) = host.use_storage(&config.storage) {
         return Ok(Err(problems));
     }
     config.warnings.extend(short_secrets(&secrets));
@@ -88,13 +91,36 @@ async fn fetch_secrets(
     Ok(found)
 }
 
+/// Decrypts the keys that a document names, and adds them under their references. One that is not in the vault, or was encrypted under another `VAULT_KEY`, is
+/// left out.
+pub(crate) async fn add_vault_keys(
+    host: &impl Host,
+    key: Option<&VaultKey>,
+    document: &str,
+    found: &mut Vec<(String, Secret)>,
+) -> Result<(), HostError> {
+    let names = vault_names(document);
+    let Some(key) = key.filter(|_| !names.is_empty()) else { return Ok(()) };
+    let vault = Vault::read(host).await?;
+    for name in names {
+        if let Some(value) = vault.entries.get(&name).and_then(|entry| key.open(&name, entry)) {
+            found.push((format!("{VAULT_PREFIX}{name}"), value));
+        }
+    }
+    Ok(())
+}
+
 fn find_secret(found: &[(String, Secret)], name: &str) -> Option<Secret> {
     found.iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone())
 }
 
 /// Warnings of the gateway's own secrets that are short enough to be guessed.
 pub fn short_secrets(secrets: &dyn Fn(&str) -> Option<Secret>) -> Vec<Warning> {
-    let bounds = [(ADMIN_TOKEN, MIN_TOKEN_BYTES), (KEY_PEPPER, MIN_PEPPER_BYTES)];
+    let bounds = [
+        (ADMIN_TOKEN, MIN_TOKEN_BYTES),
+        (KEY_PEPPER, MIN_PEPPER_BYTES),
+        (VAULT_KEY, MIN_PEPPER_BYTES),
+    ];
     let warning = |(name, min): (&str, usize)| {
         let length = secrets(name)?.reveal().len();
         let message =
@@ -125,15 +151,18 @@ pub struct GatewaySecrets {
     pub(crate) pepper: Option<Pepper>,
     /// The digest of `ADMIN_TOKEN`, whose bearer has the role owner. `None` if it is not set.
     pub(crate) admin_token: Option<KeyDigest>,
+    /// The key that is derived from `VAULT_KEY`. `None` if it is not set: there is no vault.
+    pub(crate) vault: Option<VaultKey>,
 }
 
 impl GatewaySecrets {
-    /// Looks up both secrets; an absent or empty one is `None`.
+    /// Looks up all of them; an absent or empty one is `None`.
     pub fn lookup(secrets: &dyn Fn(&str) -> Option<Secret>) -> Self {
         let admin = secrets(ADMIN_TOKEN).filter(|token| !token.is_empty());
         Self {
             pepper: secrets(KEY_PEPPER).and_then(|pepper| Pepper::new(&pepper)),
             admin_token: admin.map(|token| KeyDigest::new(token.reveal())),
+            vault: secrets(VAULT_KEY).and_then(|secret| VaultKey::new(&secret)),
         }
     }
 }
@@ -162,7 +191,7 @@ mod tests {
     #[test]
     fn secret_names_document_lists_every_requested_secret() {
         let names = secret_names(DOCUMENT);
-        assert_eq!(names, ["KEY_PEPPER", "ADMIN_TOKEN", "FIRST", "SECOND"]);
+        assert_eq!(names, ["KEY_PEPPER", "ADMIN_TOKEN", "VAULT_KEY", "FIRST", "SECOND"]);
         assert!(load(DOCUMENT, LoadPurpose::Check).is_ok());
         let missing = load(&DOCUMENT.replace("SECOND", "MISSING"), LoadPurpose::Check);
         let missing = missing.expect_err("it is not set");
@@ -220,8 +249,8 @@ mod tests {
             warnings.into_iter().map(|warning| warning.path).collect::<Vec<_>>()
         };
         assert_eq!(found(0), [""; 0]);
-        assert_eq!(found(23), ["ADMIN_TOKEN", "KEY_PEPPER"]);
-        assert_eq!(found(24), ["KEY_PEPPER"]);
+        assert_eq!(found(23), ["ADMIN_TOKEN", "KEY_PEPPER", "VAULT_KEY"]);
+        assert_eq!(found(24), ["KEY_PEPPER", "VAULT_KEY"]);
         assert_eq!(found(32), [""; 0]);
     }
 }

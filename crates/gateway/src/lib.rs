@@ -31,6 +31,8 @@ pub(crate) mod history;
 pub(crate) mod guards;
 pub(crate) mod response;
 
+pub(crate) mod vault;
+
 pub mod config_loader;
 pub mod gateway;
 

@@ -31,6 +31,7 @@ pub(crate) fn console(processes: &mut Processes) -> anyhow::Result<()> {
 /// Builds the Worker into `edge-cloudflare/build`, as `wrangler deploy` does.
 pub(crate) fn worker(processes: &mut Processes) -> anyhow::Result<()> {
     console(processes)?;
+    let this = LastBuild::of("worker", &target_directory()?);
     announce("building the Worker (about four minutes the first time)");
     processes.run_checked(
         "the bundler's build",
@@ -42,7 +43,8 @@ pub(crate) fn worker(processes: &mut Processes) -> anyhow::Result<()> {
         "the Worker's build",
         bundle.current_dir(root()).arg("edge-cloudflare"),
         BUILD_TIMEOUT,
-    )
+    )?;
+    this.record()
 }
 
 /// Path of the Worker's code as cargo compiles it: with the names of functions, before wasm-opt.
@@ -56,24 +58,20 @@ pub(crate) fn current_worker(processes: &mut Processes) -> anyhow::Result<()> {
     if last.is_current(&root(), &root().join("edge-cloudflare/build/index.js")) {
         return Ok(());
     }
-    worker(processes)?;
-    last.record()
+    worker(processes)
 }
 
 /// Builds the Spin component, unless nothing that it is made of has changed, and returns its path.
 pub(crate) fn current_component(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     let last = LastBuild::of("component", &target_directory()?);
     let built = component_path()?;
-    if !last.is_current(&root(), &built) {
-        component(processes)?;
-        last.record()?;
-    }
-    Ok(built)
+    if last.is_current(&root(), &built) { Ok(built) } else { component(processes) }
 }
 
 /// Builds the Spin component and returns its path.
 pub(crate) fn component(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     console(processes)?;
+    let this = LastBuild::of("component", &target_directory()?);
     announce("building the Spin component (about two minutes the first time)");
     let arguments = ["--release", "--target", COMPONENT_TARGET, "-p", "edge-spin"];
     processes.run_checked(
@@ -81,6 +79,7 @@ pub(crate) fn component(processes: &mut Processes) -> anyhow::Result<PathBuf> {
         locked_build().args(arguments),
         BUILD_TIMEOUT,
     )?;
+    this.record()?;
     component_path()
 }
 

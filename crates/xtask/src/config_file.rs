@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use config::{Config, Problems, RESERVED_SECRETS, author};
+use config::{Config, Problems, RESERVED_SECRETS, VAULT_PREFIX, author};
 use secret::Secret;
 
 use crate::secrets::Secrets;
@@ -28,7 +28,11 @@ impl Document {
 
     /// Validates the document with the available secrets.
     pub(crate) fn parse(&self, secrets: &Secrets) -> Result<Config, Problems> {
-        author::from_toml_to_deploy(&self.text, &|name| secrets.find(name))
+        // Only a running gateway knows its vault.
+        let in_vault =
+            |name: &str| name.starts_with(VAULT_PREFIX).then(|| author::placeholder_secret(name));
+        let find = |name: &str| secrets.find(name).or_else(|| in_vault(name));
+        author::from_toml_to_deploy(&self.text, &find)
     }
 
     /// Validates the document as if every secret were set.

@@ -8,9 +8,10 @@ use anyhow::Context;
 
 /// Directories and files of the repository that artifacts are made of. The configuration is none: `up` hands
 /// it to the host.
-const INPUTS: [&str; 8] = [
+const INPUTS: [&str; 9] = [
     "Cargo.lock",
     "Cargo.toml",
+    "console",
     "crates",
     "edge-cloudflare",
     "edge-spin",
@@ -19,7 +20,7 @@ const INPUTS: [&str; 8] = [
     "tests/src",
 ];
 /// Directories in them that no artifact is made of.
-const OTHERS: [&str; 6] = ["target", "node_modules", "build", ".build", "tests", "benches"];
+const OTHERS: [&str; 7] = ["target", "node_modules", "build", ".build", "dist", "tests", "benches"];
 
 /// Time of the last build of one artifact.
 pub(crate) struct LastBuild {

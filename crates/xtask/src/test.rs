@@ -86,7 +86,9 @@ impl Step {
             Self::Fuzz => "libFuzzer for each reader of untrusted bytes",
             Self::Worker => "builds the Worker for Cloudflare, and counts its panics",
             Self::Component => "builds the component for Spin",
-            Self::Console => "the web console in Chromium, and its size limits",
+            Self::Console => {
+                "the web console in Chromium before both artifacts, and its size limits"
+            }
             Self::Deploy => "dry run of wrangler deploy, and the Worker's size limit",
             Self::Edges => "scenarios, contracts and official clients against both artifacts",
         }
@@ -232,15 +234,20 @@ fn lint(processes: &mut Processes, package: &str, target: &str) -> anyhow::Resul
     processes.run_checked("clippy", &mut command, STEP_TIMEOUT)
 }
 
-/// Builds the console, which checks its types and sizes, and runs its tests in a browser.
+/// Builds the console, which checks its types and sizes, and runs its tests in a browser before both artifacts.
 fn console(processes: &mut Processes) -> anyhow::Result<()> {
     tools::chromium(processes)?;
     if !tools::runs("node") {
         bail!("Node.js is missing: install it, in any version that is still supported");
     }
     artifact::console(processes)?;
-    let mut command = Command::new("node");
-    command.current_dir(root().join("console")).args(["--test", "tests/"]);
+    tools::packages(processes)?;
+    artifact::current_worker(processes)?;
+    artifact::current_component(processes)?;
+    let mut command = cargo();
+    command
+        .args(["test", "-p", "tests", "--test", "console_browser", "--", "--nocapture"])
+        .env("SERIN_CONSOLE_BROWSER", "1");
     processes.run_checked("the console's tests", &mut command, STEP_TIMEOUT)
 }
 

@@ -2,13 +2,17 @@
 
 import { useState } from "preact/hooks";
 
-import { call, escapePath } from "../../data/client";
+import { call, escapePath, get } from "../../data/client";
 import type { TestResult } from "../../data/shapes";
+import type { Page } from "../../data/resource";
 import { useAttempt } from "../../kit/attempt";
 import { Button, TextField } from "../../kit/controls";
 import { ms } from "../../kit/format";
 import { ErrorNotice, Notice } from "../../kit/layout";
 import { t } from "../../lang";
+
+/** Models of a provider that are shown; the field completes the others. */
+const MAX_LISTED = 40;
 
 export function TestOutcome({ result }: { result: TestResult }) {
   return (
@@ -26,6 +30,14 @@ export function Test({ providerId, models, body, onResult }: { providerId?: stri
   const [model, setModel] = useState(models[0] ?? "");
   const { error, busy, attempt } = useAttempt();
   const [result, setResult] = useState<TestResult | null>(null);
+  const [listed, setListed] = useState<string[] | null>(null);
+  const list = useAttempt();
+  async function readModels(id: string): Promise<void> {
+    await list.attempt(async () => {
+      const { data } = await get<Page<{ id: string }>>(`providers/${escapePath(id)}/models`);
+      setListed(data.map((one) => one.id));
+    });
+  }
   async function run(): Promise<void> {
     setResult(null);
     await attempt(async () => {
@@ -38,9 +50,14 @@ export function Test({ providerId, models, body, onResult }: { providerId?: stri
   return (
     <div class="stack">
       <div class="filters">
-        <TextField label={t("test.model")} value={model} list={models} onInput={setModel} placeholder="gpt-4o-mini" />
+        <TextField label={t("test.model")} value={model} list={[...new Set([...models, ...(listed ?? [])])]} onInput={setModel} placeholder="gpt-4o-mini" />
         <Button need={providerId === undefined ? "owner" : "editor"} icon="play" busy={busy} disabled={model.trim() === ""} reason={t("test.model_first")} onClick={() => void run()}>{busy ? t("test.running") : t("test.run")}</Button>
+        {providerId !== undefined && <Button busy={list.busy} onClick={() => void readModels(providerId)}>{t("test.models")}</Button>}
       </div>
+      {list.error && <ErrorNotice error={list.error} />}
+      {listed && (listed.length === 0 ? <p class="hint">{t("test.no_models")}</p> : (
+        <div class="tags" role="group" aria-label={t("test.models")}>{listed.slice(0, MAX_LISTED).map((one) => <button key={one} type="button" class="tag" aria-pressed={one === model} onClick={() => setModel(one)}>{one}</button>)}</div>
+      ))}
       <div aria-live="polite">
         {error && <ErrorNotice error={error} />}
         {result && <TestOutcome result={result} />}

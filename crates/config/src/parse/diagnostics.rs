@@ -229,6 +229,17 @@ impl<'a> Diagnostics<'a> {
         regex.ok()
     }
 
+    /// A provider's key: a secret, or a key in the vault.
+    pub(super) fn provider_key(&mut self, path: &DocPath<'_>, text: &SecretText) -> Option<Secret> {
+        let Some(reference) = text.vault_reference() else { return self.secret(path, text) };
+        let found = (self.secrets)(reference);
+        if found.is_none() {
+            let found = format!("{reference}, which is not in the vault");
+            self.report_missing(path, found, "a key that PUT /admin/v1/vault/NAME has set");
+        }
+        found
+    }
+
     /// The value of a secret that is sent in a header.
     pub(super) fn secret(&mut self, path: &DocPath<'_>, text: &SecretText) -> Option<Secret> {
         let (name, secret) = self.secret_value(path, text)?;
@@ -276,15 +287,20 @@ impl<'a> Diagnostics<'a> {
             Some(_) => return secret.map(|secret| (name, secret)),
             None => format!("the secret {name}, which is not set"),
         };
+        self.report_missing(path, found, WHERE_TO_SET);
+        None
+    }
+
+    /// Reports a value that nobody has set; in a document that is served, it is a warning.
+    fn report_missing(&mut self, path: &DocPath<'_>, found: String, expected: &str) {
         match self.missing_secrets {
             MissingSecrets::Refuse => {
-                self.report(path, found, WHERE_TO_SET);
+                self.report(path, found, expected);
             }
             MissingSecrets::Disable => {
                 self.warn(path, format!("{found}: what needs it is disabled until it is set"));
             }
         }
-        None
     }
 
     /// The value of a secret that a service receives. A missing one is sent empty, so that the service refuses

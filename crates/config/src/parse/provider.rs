@@ -35,7 +35,7 @@ fn provider(
     raw: &raw::Provider,
 ) -> Option<Provider> {
     let keys = path.field("keys");
-    let read = |(index, key)| diagnostics.secret(&keys.item(index), key);
+    let read = |(index, key)| diagnostics.provider_key(&keys.item(index), key);
     let secrets: Vec<_> = raw.keys.iter().enumerate().filter_map(read).collect();
 
     let kind = kind(diagnostics, path, raw)?;

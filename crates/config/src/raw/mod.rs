@@ -38,6 +38,7 @@ pub(super) use route::{
 };
 pub(super) use server::{Auth, Server};
 pub(super) use storage::{Ledger, StorageSections, Store};
+pub use units::is_vault_name;
 pub(super) use units::{NoName, SecretText, Size, Span};
 
 use serde::Deserialize;

@@ -18,7 +18,12 @@ pub(crate) struct Provider {
     pub(crate) kind: Option<String>,
     /// Its URL without the endpoint's path: `http://127.0.0.1:9100/v1`. Default: the URL of a built-in kind.
     pub(crate) base_url: Option<String>,
-    /// Its keys, used in turn. A key that the provider refuses cools down.
+    /// Its keys, used in turn: `secret:NAME` of the host, or `vault:name` of the admin API. A key that the provider
+    /// refuses cools down.
+    #[cfg_attr(
+        feature = "author",
+        schemars(extend("items" = { "type": "string", "pattern": "^(secret:[A-Za-z][A-Za-z0-9_]*|vault:[a-z0-9_-][a-z0-9._-]{0,63})$" }))
+    )]
     #[serde(default)]
     pub(crate) keys: Vec<SecretText>,
     /// azure: the API version for calls to deployments. Default: none, which selects the v1 API.

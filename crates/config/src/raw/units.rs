@@ -140,6 +140,12 @@ impl SecretText {
     pub(crate) const EXPECTED: &str =
         "\"secret:NAME\", where NAME is a Worker secret or a Spin variable";
 
+    /// The text, if it refers to a key in the vault.
+    pub(crate) fn vault_reference(&self) -> Option<&str> {
+        let name = self.0.strip_prefix(crate::VAULT_PREFIX)?;
+        is_vault_name(name).then_some(&self.0)
+    }
+
     /// The secret's name. The text itself stays private, since it may be a secret.
     pub(crate) fn name(&self) -> Result<&str, NoName> {
         let Some(name) = self.0.strip_prefix("secret:") else {
@@ -149,6 +155,13 @@ impl SecretText {
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if possible { Ok(name) } else { Err(NoName::Impossible) }
     }
+}
+
+/// Whether a text can be the name of a key in the vault. Names in capitals are those of other systems.
+pub fn is_vault_name(name: &str) -> bool {
+    let fits =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('.')
 }
 
 /// Whether a text looks like the name of a variable. Keys have lower-case letters or no underscore.

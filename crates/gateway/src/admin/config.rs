@@ -31,6 +31,9 @@ const MAX_LOGGED_CHANGES: usize = 50;
 
 const MAX_NOTE_CHARS: usize = 256;
 
+/// Attempts to renew the version in force while others put documents.
+const MAX_RENEWALS: u32 = 5;
+
 /// `GET /config`: the document in force, or with `status=true` its version with the document in it.
 pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let with_status = request.parse_query(&["status"])?.flag("status")?;
@@ -70,7 +73,8 @@ pub(super) async fn put<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let text = str::from_utf8(&request.body);
     let text = text.map_err(|_| AdminError::invalid_json("The document must be UTF-8."))?;
     let action = "config.put";
-    let new_version = NewVersion { document: text, action, note, follows: false, dry_run };
+    let new_version =
+        NewVersion { document: text, action, note, follows: false, dry_run, renews: false };
     create_version(request, reloading_gateway, head, new_version).await
 }
 
@@ -86,8 +90,14 @@ pub(super) async fn restore<P: Host>(request: &AdminRequest<'_, P>) -> AdminResu
     let source = format!("restored from {}", info.version);
     let note = Some(note.map_or(source.clone(), |note| format!("{source}: {note}")));
     let action = "config.restore";
-    let new_version =
-        NewVersion { document: &document, action, note, follows: false, dry_run: false };
+    let new_version = NewVersion {
+        document: &document,
+        action,
+        note,
+        follows: false,
+        dry_run: false,
+        renews: false,
+    };
     create_version(request, reloading_gateway, head, new_version).await
 }
 
@@ -99,9 +109,41 @@ pub(super) async fn follow<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     check_if_match(request, &head)?;
     let document = request.host.document().await?;
     let action = "config.follow";
-    let new_version =
-        NewVersion { document: &document, action, note, follows: true, dry_run: false };
+    let new_version = NewVersion {
+        document: &document,
+        action,
+        note,
+        follows: true,
+        dry_run: false,
+        renews: false,
+    };
     create_version(request, reloading_gateway, head, new_version).await
+}
+
+/// Makes the document in force a new version, so that every isolate reads again what it refers to.
+pub(super) async fn renew<P: Host>(request: &AdminRequest<'_, P>, note: String) -> AdminResult {
+    let reloading_gateway = require_reloading_gateway(request)?;
+    let versions = VersionStore(request.host);
+    let mut tries = 0;
+    loop {
+        let head = versions.head().await.map_err(head_unavailable)?;
+        let document = load_document(&versions, &head).await?;
+        let new_version = NewVersion {
+            document: &document,
+            action: "config.put",
+            note: Some(note.clone()),
+            follows: head.is_deployed(),
+            dry_run: false,
+            renews: true,
+        };
+        let done = create_version(request, reloading_gateway, head, new_version).await;
+        tries += 1;
+        // The version of a faster writer may have been read before the change.
+        match done {
+            Err(error) if error.code == "precondition_failed" && tries < MAX_RENEWALS => {}
+            done => return done,
+        }
+    }
 }
 
 /// The note of a version, for example the commit that a pipeline deploys.
@@ -171,6 +213,8 @@ struct NewVersion<'a> {
     /// Whether it is the deployed document, of later deployments too.
     follows: bool,
     dry_run: bool,
+    /// Whether an unchanged document is a version too, since what it refers to has changed.
+    renews: bool,
 }
 
 async fn create_version<P: Host>(
@@ -181,7 +225,7 @@ async fn create_version<P: Host>(
 ) -> AdminResult {
     let versions = VersionStore(request.host);
     let after = parse_value(new_version.document)?;
-    let opened = validate(request, new_version.document).await?;
+    let opened = validate(request, new_version.document, new_version.renews).await?;
     // An empty file would pass every other check.
     if opened.config.routes.is_empty() && new_version.action == "config.put" {
         return Err(no_routes_error());
@@ -201,7 +245,7 @@ async fn create_version<P: Host>(
     };
     // Nothing changes if the deployed document is followed already, or the same document is put again.
     let is_same = info.hash == head.hash && (!info.follows || head.is_deployed());
-    if new_version.dry_run || is_same {
+    if new_version.dry_run || (is_same && !new_version.renews) {
         return Ok(with_etag(
             AdminResponse::json(&changes_json(&head, &changes, &warnings, new_version.dry_run)),
             &head,
@@ -242,12 +286,12 @@ fn no_routes_error() -> AdminError {
 async fn validate<P: Host>(
     request: &AdminRequest<'_, P>,
     document: &str,
+    is_served: bool,
 ) -> Result<LoadedConfig, AdminError> {
-    let read = config_loader::load_config(request.host, document, LoadPurpose::Check)
-        .await
-        .map_err(|_| {
-            AdminError::unavailable("settings_unavailable", "Reading the host's secrets failed.")
-        })?;
+    let purpose = if is_served { LoadPurpose::Serve } else { LoadPurpose::Check };
+    let read = config_loader::load_config(request.host, document, purpose).await.map_err(|_| {
+        AdminError::unavailable("settings_unavailable", "Reading the host's secrets failed.")
+    })?;
     read.map_err(|problems| problems_error(&problems))
 }
 

@@ -15,8 +15,9 @@ use super::{AdminRequest, PREFIX, key};
 
 /// `GET /consumers`
 pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
-    let query = request.parse_query(&["limit", "cursor"])?;
-    let page = read_consumers(request, query.get("cursor"), query.page_limit()?).await?;
+    let query = request.parse_query(&["prefix", "group", "limit", "cursor"])?;
+    let prefix = query.get("prefix").unwrap_or_default();
+    let page = read_consumers(request, prefix, query.get("cursor"), query.page_limit()?).await?;
     let config = request.context.config;
     let mut data: Vec<Value> =
         page.configured.iter().map(|consumer| configured_json(config, consumer)).collect();
@@ -24,6 +25,10 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
         if let Some(stored) = request.key_store().get_consumer(id).await? {
             data.push(stored_json(&stored));
         }
+    }
+    // The store knows no groups, so a page may have fewer rows, and the cursor says whether more follow.
+    if let Some(group) = query.get("group") {
+        data.retain(|consumer| consumer["group"] == group);
     }
     Ok(AdminResponse::json(&json!({ "data": data, "cursor": page.cursor })))
 }
@@ -40,9 +45,10 @@ pub(super) struct ConsumerPage<'a> {
 /// Begins a cursor whose page ended among the configured consumers. No stored id begins so.
 const CONFIGURED_CURSOR: char = '=';
 
-/// Reads at most `limit` consumers after a cursor.
+/// Reads at most `limit` consumers after a cursor whose ids begin with `prefix`.
 pub(super) async fn read_consumers<'a, P: Host>(
     request: &AdminRequest<'a, P>,
+    prefix: &str,
     cursor: Option<&str>,
     limit: usize,
 ) -> Result<ConsumerPage<'a>, AdminError> {
@@ -55,6 +61,7 @@ pub(super) async fn read_consumers<'a, P: Host>(
         }
         Some(None) => Vec::new(),
     };
+    configured.retain(|consumer| consumer.id.starts_with(prefix));
     sorting::sort_by(&mut configured, |one, other| one.id.cmp(&other.id));
     let is_cut = configured.len() > limit;
     configured.truncate(limit);
@@ -62,10 +69,13 @@ pub(super) async fn read_consumers<'a, P: Host>(
     let stored_cursor = cursor.filter(|_| after == Some(None));
     let key_store = request.key_store();
     let mut found = Page::default();
-    if !is_cut {
+    // Else the text is longer than any id, or has other characters.
+    let begins_id = is_storable_id(prefix) || is_storable_id(&format!("{prefix}a"));
+    if !is_cut && begins_id {
         // At least one, to know whether there are more.
-        let names = StoredConsumer::STORAGE_KEY_PREFIX;
-        found = read_page(&key_store, names, stored_cursor, rest.max(1)).await?;
+        let names = StoredConsumer::storage_key(prefix);
+        found = read_page(&key_store, &names, stored_cursor, rest.max(1)).await?;
+        found.names.iter_mut().for_each(|name| name.insert_str(0, prefix));
     }
     let last = configured.last().map(|last| format!("{CONFIGURED_CURSOR}{}", last.id));
     let cursor = if is_cut || (rest == 0 && !found.names.is_empty()) { last } else { found.cursor };

@@ -79,7 +79,7 @@ pub(super) async fn get<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let limit = find_limit(request)?;
     let config = request.context.config;
     let (values, cursor) = if limit.by == By::Consumer {
-        let page = read_consumers(request, query.get("cursor"), count).await?;
+        let page = read_consumers(request, "", query.get("cursor"), count).await?;
         let configured = page.configured.iter().map(|consumer| consumer.id.clone());
         (configured.chain(page.stored).collect(), page.cursor)
     } else {
@@ -120,7 +120,7 @@ async fn likely_consumers<P: Host>(
     sorting::sort_by_key(&mut busiest, |(_, requests)| Reverse(*requests));
     let mut ids: Vec<String> =
         busiest.into_iter().take(MAX_BUSIEST_CONSUMERS).map(|(id, _)| id).collect();
-    let page = read_consumers(request, None, MAX_BOOKS_READ).await?;
+    let page = read_consumers(request, "", None, MAX_BOOKS_READ).await?;
     let configured = page.configured.iter().map(|consumer| consumer.id.clone());
     for id in configured.chain(page.stored) {
         if !ids.contains(&id) {

@@ -16,6 +16,7 @@ mod guard_check;
 mod health;
 mod history;
 mod key;
+mod key_expiring;
 mod key_roll;
 mod key_use;
 mod kinds;
@@ -45,6 +46,7 @@ mod targets;
 mod tests;
 mod usage;
 mod usage_query;
+mod vault;
 mod verdicts;
 mod word_lists;
 
@@ -76,6 +78,7 @@ use crate::live_config::ReloadingGateway;
 use crate::request::client_ip;
 use crate::request::{read_body, request_id};
 use crate::rollouts::Rollouts;
+use crate::vault::VaultKey;
 
 /// Path prefix of the admin API.
 pub(crate) const PREFIX: &str = "/admin/v1/";
@@ -90,6 +93,8 @@ struct AdminContext<'a> {
     pub token: Option<&'a KeyDigest>,
     /// `KEY_PEPPER`. `None` if it is not set: no key can be issued.
     pub pepper: Option<&'a Pepper>,
+    /// Encrypts keys of providers. `None` without `VAULT_KEY`.
+    pub vault_key: Option<&'a VaultKey>,
     /// This isolate's cache of issued keys.
     pub key_cache: &'a KeyCache,
     /// Receives a new configuration. `None` if the configuration cannot be changed.
@@ -135,6 +140,7 @@ pub(crate) async fn handle<P: Host>(
         config: gateway.config(),
         token: gateway.secrets().admin_token.as_ref(),
         pepper: gateway.secrets().pepper.as_ref(),
+        vault_key: gateway.secrets().vault.as_ref(),
         key_cache: gateway.key_cache(),
         reloading_gateway,
         session_cache: gateway.session_cache(),
@@ -262,6 +268,7 @@ async fn dispatch<P: Host>(
         Action::CountRequests => requests::histogram(&request).await,
         Action::ReadRequest => requests::get(&request).await,
         Action::RollKey => key_roll::roll(&request).await,
+        Action::ListExpiringKeys => key_expiring::list(&request).await,
         Action::CheckGuard => guard_check::check(&request).await,
         Action::TestProvider => provider_test::test(&request).await,
         Action::TestUnsavedProvider => provider_test::test_unsaved(&request).await,
@@ -269,9 +276,13 @@ async fn dispatch<P: Host>(
         Action::Try => playground::send(&request).await,
         Action::ReadHealth => health::get(&request).await,
         Action::ListSecrets => secrets::list(&request).await,
+        Action::ListVault => vault::list(&request).await,
+        Action::PutVault => vault::put(&request).await,
+        Action::DeleteVault => vault::delete(&request).await,
         Action::Usage => usage::get(&request).await,
         Action::Audit => audit::list(&request).await,
         Action::Verdicts => verdicts::list(&request).await,
+        Action::SummarizeVerdicts => verdicts::summarize(&request).await,
         Action::PurgeCache => cache::purge(&request).await,
         Action::ListConversations => history::list(&request).await,
         Action::ForgetConversations => history::purge(&request).await,

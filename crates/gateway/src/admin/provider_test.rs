@@ -13,7 +13,7 @@ use secret::Secret;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::config_loader::GatewaySecrets;
+use crate::config_loader::{GatewaySecrets, add_vault_keys};
 use crate::gateway::Gateway;
 use crate::host::body::Body;
 use crate::host::{GATEWAY_USER_AGENT, Host, futures};
@@ -201,7 +201,7 @@ async fn run_test<P: Host>(
         }],
     })
     .to_string();
-    let config = load_provider(request.host, &document, key).await?;
+    let config = load_provider(request, &document, key).await?;
     spend_call(request).await?;
     let target = format!("provider/{id}");
     let detail = json!({ "model": question.model });
@@ -212,7 +212,7 @@ async fn run_test<P: Host>(
 
 /// A configuration with one provider, and the secrets that it names.
 async fn load_provider<P: Host>(
-    host: &P,
+    request: &AdminRequest<'_, P>,
     document: &str,
     unsaved: Option<Secret>,
 ) -> Result<Config, AdminError> {
@@ -223,7 +223,7 @@ async fn load_provider<P: Host>(
         }
         let found = match &unsaved {
             Some(key) if name == UNSAVED_KEY => Some(key.clone()),
-            _ => host.secret(&name).await.map_err(|_| {
+            _ => request.host.secret(&name).await.map_err(|_| {
                 AdminError::unavailable(
                     "settings_unavailable",
                     "Reading the host's secrets failed.",
@@ -232,6 +232,10 @@ async fn load_provider<P: Host>(
         };
         secrets.extend(found.map(|secret| (name, secret)));
     }
+    let key = request.context.vault_key;
+    add_vault_keys(request.host, key, document, &mut secrets)
+        .await
+        .map_err(|_| AdminError::ledger_unavailable())?;
     let lookup = |name: &str| {
         secrets.iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone())
     };

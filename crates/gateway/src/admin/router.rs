@@ -47,6 +47,7 @@ pub(super) enum Action {
     CountRequests,
     ReadRequest,
     RollKey,
+    ListExpiringKeys,
     CheckGuard,
     TestProvider,
     TestUnsavedProvider,
@@ -54,9 +55,13 @@ pub(super) enum Action {
     Try,
     ReadHealth,
     ListSecrets,
+    ListVault,
+    PutVault,
+    DeleteVault,
     Usage,
     Audit,
     Verdicts,
+    SummarizeVerdicts,
     PurgeCache,
     ListConversations,
     ForgetConversations,
@@ -84,7 +89,7 @@ const fn route(method: Method, path: &'static str, role: Role, action: Action) -
 }
 
 /// All paths and methods.
-pub(super) const ROUTES: [AdminRoute; 56] = {
+pub(super) const ROUTES: [AdminRoute; 61] = {
     use Action as A;
     use config::Role::{Editor, Owner, Viewer};
     [
@@ -107,6 +112,7 @@ pub(super) const ROUTES: [AdminRoute; 56] = {
         route(Method::PATCH, "consumers/{consumer}/keys/{key}", Editor, A::ChangeKey),
         route(Method::DELETE, "consumers/{consumer}/keys/{key}", Editor, A::RevokeKey),
         route(Method::POST, "consumers/{consumer}/keys/{key}/roll", Editor, A::RollKey),
+        route(Method::GET, "keys/expiring", Viewer, A::ListExpiringKeys),
         route(Method::GET, "limits", Viewer, A::ListLimits),
         route(Method::GET, "limits/{limit}", Viewer, A::ReadLimit),
         route(Method::GET, "limits/{limit}/{value}", Viewer, A::ReadBalance),
@@ -129,6 +135,9 @@ pub(super) const ROUTES: [AdminRoute; 56] = {
         route(Method::GET, "health", Viewer, A::ReadHealth),
         // Owners only: names of secrets reveal other uses of the host.
         route(Method::GET, "secrets", Owner, A::ListSecrets),
+        route(Method::GET, "vault", Editor, A::ListVault),
+        route(Method::PUT, "vault/{name}", Owner, A::PutVault),
+        route(Method::DELETE, "vault/{name}", Owner, A::DeleteVault),
         route(Method::GET, "targets", Viewer, A::ListTargets),
         route(Method::GET, "requests", Viewer, A::ListRequests),
         route(Method::GET, "requests/histogram", Viewer, A::CountRequests),
@@ -136,6 +145,7 @@ pub(super) const ROUTES: [AdminRoute; 56] = {
         route(Method::GET, "usage", Viewer, A::Usage),
         route(Method::GET, "audit", Viewer, A::Audit),
         route(Method::GET, "verdicts", Viewer, A::Verdicts),
+        route(Method::GET, "verdicts/summary", Viewer, A::SummarizeVerdicts),
         route(Method::DELETE, "cache", Editor, A::PurgeCache),
         route(Method::GET, "history/{consumer}", Viewer, A::ListConversations),
         route(Method::DELETE, "history/{consumer}", Editor, A::ForgetConversations),

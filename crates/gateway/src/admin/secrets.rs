@@ -41,7 +41,7 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
 }
 
 /// Finds the paths of a text in a document. Items with an `id` are named by it.
-fn find_places(path: &str, value: &Value, wanted: &str, places: &mut Vec<String>) {
+pub(super) fn find_places(path: &str, value: &Value, wanted: &str, places: &mut Vec<String>) {
     match value {
         Value::String(text) if text == wanted && places.len() < MAX_PLACES => {
             places.push(path.to_owned());

@@ -230,6 +230,7 @@ fn session_response<P: Host>(
         "can": {
             "issue_keys": context.pepper.is_some(),
             "change_config": context.reloading_gateway.is_some(),
+            "vault": context.vault_key.is_some(),
         },
     }))
 }

@@ -43,6 +43,8 @@ struct Inner {
     /// The body of every response to a fetch; `None` if no connection can be made.
     response: RefCell<Option<Bytes>>,
     fetches: Cell<usize>,
+    /// The header `authorization` of the last fetch.
+    authorization: RefCell<Option<String>>,
     document: RefCell<String>,
     warnings: RefCell<Vec<String>>,
     events: RefCell<Vec<String>>,
@@ -64,6 +66,7 @@ impl FakeHost {
             reads: Cell::new(0),
             response: RefCell::default(),
             fetches: Cell::new(0),
+            authorization: RefCell::default(),
             document: RefCell::default(),
             warnings: RefCell::default(),
             events: RefCell::default(),
@@ -132,6 +135,10 @@ impl FakeHost {
     }
 
     /// Number of fetches since the last call.
+    pub(crate) fn take_authorization(&self) -> Option<String> {
+        self.0.authorization.borrow_mut().take()
+    }
+
     pub(crate) fn take_fetches(&self) -> usize {
         self.0.fetches.take()
     }
@@ -253,8 +260,10 @@ impl LedgerHost for FakeHost {
 impl HttpClient for FakeHost {
     async fn fetch(
         &self,
-        _request: http::Request<Bytes>,
+        request: http::Request<Bytes>,
     ) -> Result<http::Response<Body>, HostError> {
+        let sent = request.headers().get("authorization").and_then(|sent| sent.to_str().ok());
+        *self.0.authorization.borrow_mut() = sent.map(str::to_owned);
         self.0.fetches.set(self.0.fetches.get() + 1);
         yield_once().await;
         let body = self.0.response.borrow().clone();

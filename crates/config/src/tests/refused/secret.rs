@@ -103,10 +103,27 @@ fn one_key_for_two_consumers_is_refused() {
 
 #[test]
 fn reserved_secret_is_refused() {
-    for name in ["ADMIN_TOKEN", "KEY_PEPPER", "admin_token"] {
+    for name in ["ADMIN_TOKEN", "KEY_PEPPER", "VAULT_KEY", "admin_token"] {
         assert_refused(
             &format!("[[providers]]\nid = \"openai\"\nkeys = [\"secret:{name}\"]"),
             &[("providers[0].keys[0]", "reserved for the gateway", "another secret")],
         );
     }
+}
+
+#[test]
+fn key_in_the_vault_is_for_providers_only() {
+    let provider = |key: &str| format!("[[providers]]\nid = \"openai\"\nkeys = [\"{key}\"]");
+    let text = provider("vault:team.1");
+    load(&text).expect("the vault has the key");
+    let json = author::to_json(&text).expect("its shape is right");
+    assert_eq!(crate::vault_names(&json), ["team.1"]);
+    assert!(author::secret_names(&text).is_empty());
+    let missing = crate::Config::from_json(&json, &|_| None).expect_err("the vault is empty");
+    assert!(missing.to_string().contains("vault:team.1, which is not in the vault"), "{missing}");
+    for wrong in ["vault:", "vault:UPPER", "vault:.x", "vault:a/b"] {
+        assert_refused(&provider(wrong), &[("providers[0].keys[0]", "", "")]);
+    }
+    let consumer = "[[consumers]]\nid = \"app\"\nkeys = [\"vault:team\"]";
+    assert_refused(consumer, &[("consumers[0].keys[0]", "", "")]);
 }

@@ -281,6 +281,39 @@ fn finding_9_page_size_counts_configured_consumers() {
 }
 
 #[test]
+fn consumers_are_found_by_prefix_and_group() {
+    let fixture = Fixture::new();
+    for (id, group) in [("acme-2", "gold"), ("acme-1", "trial"), ("beta", "gold"), (".x", "gold")] {
+        let body = json!({ "id": id, "group": group }).to_string();
+        fixture.assert_status("POST consumers", &body, 201);
+    }
+    for (query, expected, cursor) in [
+        ("prefix=acme", "acme acme-1 acme-2", None),
+        ("prefix=acme-", "acme-1 acme-2", None),
+        ("prefix=.", ".x", None),
+        ("prefix=acme%2F", "", None),
+        ("prefix=b&group=gold", "beta", None),
+        ("group=trial", "acme-1", None),
+        ("prefix=acme&limit=2", "acme acme-1", Some("-1~")),
+        ("prefix=acme&limit=2&cursor=-1~", "acme-2", None),
+        // A page may have no row before the last one.
+        ("prefix=acme&group=trial&limit=1", "", Some("=acme")),
+        ("prefix=acme&group=trial&limit=1&cursor==acme", "acme-1", Some("-1~")),
+    ] {
+        let page = fixture.assert_status(&format!("GET consumers?{query}"), "", 200);
+        let rows = page["data"].as_array().expect("a list").iter();
+        let ids: Vec<&str> = rows.filter_map(|row| row["id"].as_str()).collect();
+        assert_eq!(
+            (ids.join(" ").as_str(), page["cursor"].as_str()),
+            (expected, cursor),
+            "{query}"
+        );
+    }
+    let long = format!("GET consumers?prefix={}", "a".repeat(5_000));
+    assert_eq!(fixture.assert_status(&long, "", 200)["data"], json!([]));
+}
+
+#[test]
 fn finding_40_key_can_be_read_by_itself() {
     let fixture = fixture();
     let body = r#"{"expires_at":"2101-01-01","note":"laptop"}"#;

@@ -15,6 +15,7 @@ mod roles;
 mod rollouts;
 mod sessions;
 mod storage;
+mod summaries;
 mod usage;
 mod word_lists;
 
@@ -32,6 +33,7 @@ use crate::host::body::Body;
 use crate::host::recent_writes::RecentWrites;
 use crate::rollouts::Rollouts;
 use crate::testing::fake_host::{FakeHost, block_on};
+use crate::vault::VaultKey;
 
 use super::{AdminContext, handle_request};
 
@@ -43,6 +45,7 @@ struct Fixture {
     config: Config,
     token: Option<KeyDigest>,
     pepper: Option<Pepper>,
+    vault_key: Option<VaultKey>,
     key_cache: KeyCache,
     client_ip: Option<std::net::IpAddr>,
     session_cache: SessionCache,
@@ -93,6 +96,7 @@ impl Fixture {
             config,
             token: Some(KeyDigest::new(ADMIN)),
             pepper: Pepper::new(&Secret::new("pepper")),
+            vault_key: VaultKey::new(&Secret::new("vault")),
             key_cache: KeyCache::default(),
             client_ip: "203.0.113.7".parse().ok(),
             session_cache: SessionCache::default(),
@@ -108,6 +112,7 @@ impl Fixture {
             config: &self.config,
             token: self.token.as_ref(),
             pepper: self.pepper.as_ref(),
+            vault_key: self.vault_key.as_ref(),
             key_cache: &self.key_cache,
             reloading_gateway: None,
             session_cache: &self.session_cache,

@@ -15,9 +15,10 @@ use super::super::{PREFIX, auth};
 use super::{ADMIN, Fixture};
 
 /// Reads of content and of names of secrets, and changes of one's own sessions.
-const EXCEPTIONS: [Action; 6] = [
+const EXCEPTIONS: [Action; 7] = [
     Action::ReadConversation,
     Action::ListSecrets,
+    Action::ListVault,
     Action::OpenSession,
     Action::CloseSession,
     Action::RevokeSession,

@@ -63,6 +63,10 @@ impl fmt::Debug for Pepper {
 pub(crate) struct KeyHash([u8; 32]);
 
 impl KeyHash {
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// 64 hexadecimal digits, for the names of entries.
     pub(crate) fn to_hex(self) -> String {
         base16ct::lower::encode_string(&self.0)

@@ -94,14 +94,17 @@ impl StoredKey {
 }
 
 impl KeyMetadata {
+    /// Prefix of the names of all metadata.
+    pub(crate) const STORAGE_KEY_PREFIX: &str = "keys/";
+
     /// Name in the store.
     pub(crate) fn storage_key(consumer: &str, id: &str) -> String {
-        format!("keys/{consumer}/{id}")
+        format!("{}{id}", Self::storage_key_prefix(consumer))
     }
 
     /// Prefix of the names of a consumer's metadata.
     pub(crate) fn storage_key_prefix(consumer: &str) -> String {
-        format!("keys/{consumer}/")
+        format!("{}{consumer}/", Self::STORAGE_KEY_PREFIX)
     }
 
     /// The hash; `None` if the record is corrupt.
@@ -111,12 +114,9 @@ impl KeyMetadata {
 }
 
 impl StoredConsumer {
-    /// Prefix of the names of all consumers.
-    pub(crate) const STORAGE_KEY_PREFIX: &str = "consumer/";
-
     /// Name in the store.
     pub(crate) fn storage_key(id: &str) -> String {
-        format!("{}{id}", Self::STORAGE_KEY_PREFIX)
+        format!("consumer/{id}")
     }
 }
 

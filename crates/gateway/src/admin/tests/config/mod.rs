@@ -4,6 +4,7 @@ mod concurrency;
 mod in_view;
 mod refusals;
 mod reload;
+mod vault;
 mod versions;
 
 use bytes::Bytes;

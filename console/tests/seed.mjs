@@ -30,15 +30,16 @@ export async function chat(base, body = {}, key = SECRETS.WEBSITE_KEY, path = "c
     headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
     body: JSON.stringify({ model: "gpt-4o", ...content, ...body }),
   });
-  await response.text();
+  // A stream that is cut ends with an event or without one.
+  await response.text().catch(() => undefined);
   return { status: response.status, id: response.headers.get("x-request-id"), target: response.headers.get("x-serin-target") };
 }
 
 const says = (content) => ({ messages: [{ role: "user", content }] });
 
 /** Repeats until the gateway has written what it writes after a response. */
-export async function until(text, check) {
-  const end = Date.now() + 60_000;
+export async function until(text, check, patience = 120_000) {
+  const end = Date.now() + patience;
   for (;;) {
     const found = await check();
     if (found) return found;
@@ -47,7 +48,7 @@ export async function until(text, check) {
   }
 }
 
-/** Sends requests of every outcome: answered, by fallback, from the cache, masked, blocked, limited, failed, refused. */
+/** Sends requests of every outcome: answered, by fallback, from the cache, masked, blocked, limited, failed, truncated, refused. */
 export async function seed(base) {
   await ask(base, "PUT", "words/terms", { words: ["forbidden phrase"] });
   for (const [id, group] of [["support-bot", "product"], ["notebook", "research"], ["acme", "trial"]]) await ask(base, "POST", "consumers", { id, group });
@@ -59,9 +60,10 @@ export async function seed(base) {
   of.masked = await chat(base, says("Write to ada@example.com"));
   of.blocked = await chat(base, says("This is a forbidden phrase."));
   of.failed = await chat(base, { model: "broken-fail-500" });
+  of.truncated = await chat(base, { model: "deepseek-fail-cut", stream: true });
   of.refused = await chat(base, { model: "none" });
   for (let index = 0; index < 2; index++) of.cached = await chat(base, { model: "text-embedding-3-small", input: "canary" }, undefined, "embeddings");
-  for (let index = 0; index < 12 && of.limited?.status !== 429; index++) of.limited = await chat(base, says(`More ${index}`.repeat(20)), key);
+  for (let index = 0; index < 12 && of.limited?.status !== 429; index++) of.limited = await chat(base, { max_tokens: 20, ...says(`More ${index}`.repeat(10)) }, key);
   await until("every request is in the log", async () => {
     const { data } = await ask(base, "GET", "requests?limit=100");
     return Object.values(of).every(({ id }) => data.some((row) => row.id === id));

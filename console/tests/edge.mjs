@@ -1,8 +1,8 @@
 // Gateways for the tests: the built artifact of an edge on its real runtime, before simulated model providers.
 //
-// `tests/tests/console_browser.rs` starts both edges and passes their addresses in SERIN_CONSOLE_GATEWAYS, a JSON
-// list. Without it, the Worker that is built in edge-cloudflare/build starts here, with the simulated providers of
-// `cargo build -p sim --bin serin-upstream`. `node tests/real/edge.mjs` serves one for development.
+// `tests/tests/console_browser.rs` starts an edge and passes the addresses by name in SERIN_CONSOLE_GATEWAYS, a JSON
+// object. Without it, the Worker that is built in edge-cloudflare/build starts here, with the simulated providers of
+// `cargo build -p sim --bin serin-upstream`. `node tests/edge.mjs` serves one for development.
 
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -11,12 +11,12 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const root = join(here, "../../..");
+const root = join(here, "../..");
 const PROVIDERS = ["openai", "deepseek", "local"];
 /** Longest start of a process. */
 const LISTEN_TIMEOUT_MS = 120_000;
-/** Gateways of one run: each test that changes something has its own. */
-export const GATEWAYS = 24;
+/** Gateways of one run; visit.mjs says what each is for. */
+const GATEWAYS = ["seeded", "changed", "quiet"];
 
 export const GATEWAY = JSON.parse(readFileSync(join(here, "gateway.json"), "utf8"));
 export const SECRETS = GATEWAY.secrets;
@@ -40,10 +40,10 @@ function startProvider(name) {
   return { child, address: awaitLine(child, /http:\/\/([\d.:]+)\/v1/).then((match) => match[1]) };
 }
 
-/** Starts gateways. Returns their addresses, and a function that ends every process. */
-export async function startGateways(count = GATEWAYS) {
+/** Starts gateways. Returns their addresses by name, and a function that ends every process. */
+export async function startGateways(names = GATEWAYS) {
   const given = process.env.SERIN_CONSOLE_GATEWAYS;
-  if (given) return { edge: process.env.SERIN_CONSOLE_EDGE ?? "cloudflare", bases: JSON.parse(given), stop: async () => {} };
+  if (given) return { bases: JSON.parse(given), stop: async () => {} };
   const children = [];
   const stop = async () => {
     for (const child of children) {
@@ -61,11 +61,10 @@ export async function startGateways(count = GATEWAYS) {
     const node = join(root, "node_modules/.bin/node");
     const edge = spawn(existsSync(node) ? node : process.execPath, [join(root, "edge-cloudflare/serve.mjs")], { stdio: ["pipe", "pipe", "inherit"] });
     children.push(edge);
-    const names = Array.from({ length: count }, (_, index) => `console-${index}`);
     const listening = awaitLine(edge, /^(\{"listening".*\})$/);
     edge.stdin.write(`${JSON.stringify({ state: null, workers: names.map((name) => ({ name, bindings: { ...SECRETS, GATEWAY_CONFIG: text } })) })}\n`);
     const ports = JSON.parse((await listening)[1]).listening;
-    return { edge: "cloudflare", bases: names.map((name) => `http://127.0.0.1:${ports[name]}`), stop };
+    return { bases: Object.fromEntries(names.map((name) => [name, `http://127.0.0.1:${ports[name]}`])), stop };
   } catch (error) {
     await stop();
     throw error;
@@ -73,7 +72,7 @@ export async function startGateways(count = GATEWAYS) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { bases, stop } = await startGateways(1);
-  console.log(`${bases[0]}/console/, token ${SECRETS.ADMIN_TOKEN}`);
+  const { bases, stop } = await startGateways(["one"]);
+  console.log(`${bases.one}/console/, token ${SECRETS.ADMIN_TOKEN}`);
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => void stop().then(() => process.exit(0)));
 }
