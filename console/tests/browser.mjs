@@ -11,12 +11,15 @@ export async function launch() {
   return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] });
 }
 
-/** Signs in. A gateway whose ledger is slow for a moment asks to try again, so the button is pressed until it works. */
+/** Signs in. A gateway whose store or ledger is slow for a moment asks to try again, so each button is pressed until it works. */
 export async function signIn(page, base, token, path = "") {
   await page.goto(`${base}/console/${path}`);
-  const [field, inside, problem] = [page.locator("#token"), page.locator(".side"), page.locator("#token-problem:not(:empty)")];
-  await field.waitFor();
+  const [field, again, inside] = [page.locator("#token"), page.locator(".door-card > button"), page.locator(".side")];
+  const problem = page.locator("#token-problem:not(:empty)");
   while ((await inside.count()) === 0) {
+    await field.or(again).or(inside).first().waitFor({ state: "attached" });
+    if ((await again.count()) > 0) await again.click();
+    if ((await field.count()) === 0) continue;
     await field.fill(token);
     await page.locator("form button[type=submit]").click();
     await inside.or(problem).first().waitFor({ state: "attached" });
