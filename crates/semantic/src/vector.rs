@@ -139,23 +139,8 @@ impl VectorTable {
     }
 }
 
-/// Components that one step of the loop multiplies: two registers of 128 bits.
-const LANES: usize = 32;
-
 /// The scalar product of two equally long rows. Products of two components fit in 16 bits, their sum over
-/// [`MAX_DIMENSIONS`] in 32.
+/// [`MAX_DIMENSIONS`] in 32. The compiler makes vector instructions of this form alone.
 fn dot(left: &[i8], right: &[i8]) -> i32 {
-    let (left_parts, left_rest) = left.as_chunks::<LANES>();
-    let (right_parts, right_rest) = right.as_chunks::<LANES>();
-    let mut sums = [0_i32; LANES / 4];
-    for (left, right) in left_parts.iter().zip(right_parts) {
-        for (at, sum) in sums.iter_mut().enumerate() {
-            for lane in 0..4 {
-                let at = at * 4 + lane;
-                *sum += i32::from(i16::from(left[at]) * i16::from(right[at]));
-            }
-        }
-    }
-    let rest = left_rest.iter().zip(right_rest).map(|(l, r)| i32::from(*l) * i32::from(*r));
-    sums.iter().sum::<i32>() + rest.sum::<i32>()
+    left.iter().zip(right).map(|(l, r)| i32::from(i16::from(*l) * i16::from(*r))).sum()
 }

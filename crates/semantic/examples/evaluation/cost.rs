@@ -11,11 +11,12 @@ use crate::share::Draws;
 
 const LOOKUPS: usize = 300;
 
+/// The best look-up is that without other processes in between.
 /// Entries are the questions of the pairs with random numbers added to their embeddings and a number to
 /// their texts, so that the nearest ones are compared as texts.
 pub(crate) fn table(pairs: &[Pair]) -> String {
     let mut text = String::from(
-        "## Time of a look-up, native\n\n| entries | dimensions | median | 99 % |\n| --- | --- | --- | --- |\n",
+        "## Time of a look-up, native\n\n| entries | dimensions | best of 300 | median |\n| --- | --- | --- | --- |\n",
     );
     let mut draws = Draws(1);
     for entries in [1_000, 5_000, 10_000] {
@@ -39,9 +40,9 @@ pub(crate) fn table(pairs: &[Pair]) -> String {
             })
             .collect();
         micros.sort_unstable();
-        let (median, late) = (micros[LOOKUPS / 2], micros[LOOKUPS * 99 / 100]);
+        let (best, median) = (micros[0], micros[LOOKUPS / 2]);
         let dimensions = pairs[0].kept.embedding.len();
-        let _ = writeln!(text, "| {} | {dimensions} | {median} µs | {late} µs |", index.len());
+        let _ = writeln!(text, "| {} | {dimensions} | {best} µs | {median} µs |", index.len());
     }
     text
 }
