@@ -43,6 +43,6 @@ impl Payoff {
 
     /// Whether this request is looked up: each one if it pays, else one in twenty by the random number.
     pub fn looks_up(&self, entropy: u64) -> bool {
-        self.pays() || entropy % PROBE == 0
+        self.pays() || entropy.is_multiple_of(PROBE)
     }
 }

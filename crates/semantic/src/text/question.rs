@@ -224,7 +224,7 @@ impl Reader {
         match &quantity {
             // A currency is a word, too: it may be changed into another one.
             Quantity::Unit(name) => {
-                self.push(Unit { form: name.clone(), weight: 2, is_name: false })
+                self.push(Unit { form: name.clone(), weight: 2, is_name: false });
             }
             Quantity::Number(name, _) | Quantity::Date(name) => {
                 let direction = self.direction.take();
