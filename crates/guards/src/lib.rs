@@ -24,4 +24,4 @@ pub use pii::Masks;
 pub use stream_window::{MaskRestorer, StreamWindow, tail_start};
 pub use text_fields::{GuardInput, GuardText, TextFields};
 pub use verdict::{Dimension, Edit, Finding, GuardError, Level, Phase, Verdict};
-pub use word_list::WordList;
+pub use word_list::{WordList, normalize_char};

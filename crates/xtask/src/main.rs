@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask up | check | config | consumers | test | bench`.
+//! Developer commands: `cargo xtask up | check | config | consumers | test | eval | bench`.
 //!
 //! Builds, serves and tests with the ordinary tools of each host. The products do not depend on it:
 //! both of them deploy without it.
@@ -11,6 +11,7 @@ mod config;
 mod config_file;
 mod demo;
 mod edge;
+mod eval;
 mod freshness;
 mod fuzz;
 mod log;
@@ -71,6 +72,10 @@ serin, an AI gateway that runs at the edge.
       --only core|edges|limits|streams|guards|cache|recording
                              one part; the names after edges are parts of the edges' benchmarks
 
+  cargo xtask eval cache     the semantic cache: served and wrong answers on labeled pairs, the bound, the
+                             time of a look-up; prints the tables of docs/semantic-cache.md
+      --questions FILE       also a stream of natural questions: a CSV file with the columns text, category
+
 Missing tools are installed into $SERIN_TOOLS (default ~/.cache/serin).
 Ctrl-C ends all processes that were started.";
 
@@ -113,6 +118,7 @@ fn dispatch(arguments: &mut lexopt::Parser) -> anyhow::Result<ExitCode> {
         }
         Some("test") => test::run(&test::Options::parse(arguments)?),
         Some("fuzz") => fuzz::run(&fuzz::Options::parse(arguments)?),
+        Some("eval") => eval::run(&eval::Options::parse(arguments)?),
         Some("bench") => bench::run(bench::Options::parse(arguments)?),
         Some("help") => {
             println!("{HELP}");

@@ -115,9 +115,18 @@ fn debian_package(processes: &mut Processes, name: &str) -> anyhow::Result<()> {
     processes.run_checked("apt-get", &mut install, INSTALL_TIMEOUT)
 }
 
-/// Installs a Python environment with `PYTHON_PACKAGES` unless it is present. Returns its program.
+/// Installs the Python environment of the tests unless it is present. Returns its program.
 pub(crate) fn python(processes: &mut Processes) -> anyhow::Result<PathBuf> {
-    let directory = cache().join(format!("python-{:016x}", digest(&PYTHON_PACKAGES)));
+    python_with(processes, &PYTHON_PACKAGES, "the tests")
+}
+
+/// Installs a Python environment with these packages unless it is present. Returns its program.
+pub(crate) fn python_with(
+    processes: &mut Processes,
+    packages: &[&str],
+    purpose: &str,
+) -> anyhow::Result<PathBuf> {
+    let directory = cache().join(format!("python-{:016x}", digest(packages)));
     let python = directory.join("bin/python");
     // Written last, so that an interrupted installation is repeated.
     let complete = directory.join("complete");
@@ -125,17 +134,17 @@ pub(crate) fn python(processes: &mut Processes) -> anyhow::Result<PathBuf> {
         return Ok(python);
     }
     announce(&format!(
-        "a Python environment with {}, for the tests (about a minute)",
-        PYTHON_PACKAGES.join(", ")
+        "a Python environment with {}, for {purpose} (about a minute)",
+        packages.join(", ")
     ));
     let mut create = Command::new("python3");
     create.args(["-m", "venv", "--clear"]).arg(&directory);
     processes.run_checked("python3", &mut create, INSTALL_TIMEOUT)?;
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-    install.args(PYTHON_PACKAGES);
+    install.args(packages);
     processes.run_checked("pip", &mut install, INSTALL_TIMEOUT)?;
-    std::fs::write(&complete, PYTHON_PACKAGES.join(" "))
+    std::fs::write(&complete, packages.join(" "))
         .with_context(|| format!("cannot write {} ($SERIN_TOOLS)", complete.display()))?;
     Ok(python)
 }

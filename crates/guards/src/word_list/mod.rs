@@ -19,6 +19,7 @@ use std::fmt;
 use std::ops::Range;
 
 use index::WordIndex;
+pub use normalize::normalize_char;
 use normalize::{is_within_word, is_word_char, normalize, original_ranges, word_prefix_length};
 use sha2::{Digest, Sha256};
 

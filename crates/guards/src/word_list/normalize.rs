@@ -55,7 +55,7 @@ pub(super) fn original_ranges(text: &str, folded: &[Range<usize>]) -> Vec<Range<
 }
 
 /// Normalizes a character. `None` if it is invisible, or only drawn over the one before it.
-fn normalize_char(character: char) -> Option<char> {
+pub fn normalize_char(character: char) -> Option<char> {
     match character {
         ' '..='~' => Some(character.to_ascii_lowercase()),
         '\u{3041}'..='\u{3163}' | '\u{3165}'..='\u{A4CF}' | '\u{AC00}'..='\u{D7FF}' => {

@@ -18,7 +18,7 @@ const CRATES: [&[&str]; 12] = [
     &["openai", "jwt", "ledger"],
     &["protocol"],
     &["guards"],
-    &["config"],
+    &["config", "semantic"],
     &["gateway", "memory-host"],
     &["sim"],
     &["worker-bundle"],
