@@ -49,7 +49,7 @@ pub(crate) enum CommitState {
     /// There is no content yet.
     Held(Uncommitted),
     /// The first content has arrived.
-    Ready(Committed),
+    Ready(Box<Committed>),
     /// An error event has arrived before any content.
     Failed(Bytes),
 }
@@ -99,7 +99,7 @@ impl Uncommitted {
         if self.reader.meter().has_content() || (state == StreamState::Open && too_much) {
             let Self { body, reader, held: ready, .. } = self;
             let (prompt_size, bounds) = size();
-            return Ok(CommitState::Ready(Committed {
+            return Ok(CommitState::Ready(Box::new(Committed {
                 body,
                 reader: Some(reader),
                 usage_tail: UsageTail::new(bounds),
@@ -108,7 +108,7 @@ impl Uncommitted {
                 prompt_size,
                 bounds,
                 permit: None,
-            }));
+            })));
         }
         match state {
             StreamState::Open if !ended => Ok(CommitState::Held(self)),

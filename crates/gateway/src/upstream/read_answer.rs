@@ -187,7 +187,7 @@ impl<P: Host> AttemptContext<'_, P> {
                     timeouts.check_progress(held.events() > events)?;
                     stream = held;
                 }
-                CommitState::Ready(committed) => return Ok(Opened::Stream(Box::new(committed))),
+                CommitState::Ready(committed) => return Ok(Opened::Stream(committed)),
             }
         }
     }
