@@ -45,6 +45,10 @@ pub(crate) struct Committed {
 
 /// Result of a piece for a stream that is held back.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a held stream moves; a box would be allocated per piece"
+)]
 pub(crate) enum CommitState {
     /// There is no content yet.
     Held(Uncommitted),
