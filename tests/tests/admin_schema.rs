@@ -30,8 +30,12 @@ async fn answers_are_those_of_the_document(edge_kind: EdgeKind) -> anyhow::Resul
          [[consumers]]\nid = 'app'\nkeys = ['secret:APP_KEY']\n\
          [[limits]]\nid = 'day'\nby = 'consumer'\nrequests = { max = 9, per = 'day' }\n";
     let config = author::to_json(document).map_err(|wrong| anyhow::anyhow!("{wrong}"))?;
-    let secrets =
-        [("APP_KEY", "app-key"), ("ADMIN_TOKEN", ADMIN), ("KEY_PEPPER", "pepper-of-this-test")];
+    let secrets = [
+        ("APP_KEY", "app-key"),
+        ("ADMIN_TOKEN", ADMIN),
+        ("KEY_PEPPER", "pepper-of-this-test"),
+        ("VAULT_KEY", "vault-of-this-test"),
+    ];
     let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let app = App { name: APP.to_owned(), config, secrets, ledger: true };
     let edge = edge_kind.start(vec![app], None).await?;
