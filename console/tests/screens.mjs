@@ -58,8 +58,14 @@ describe("session", () => {
     assert.equal(seen, "{}{}");
     await button(it.page, "Sign out").click();
     await it.page.locator("#token").waitFor();
-    const again = await fetch(`${it.base}/admin/v1/session`, { headers: { cookie: `${cookie.name}=${cookie.value}` } });
-    assert.equal(again.status, 401);
+    const askAgain = async () => (await fetch(`${it.base}/admin/v1/session`, { headers: { cookie: `${cookie.name}=${cookie.value}` } })).status;
+    // Another instance of the component may remember the session for 10 s.
+    let status = await askAgain();
+    for (let tries = 0; tries < 40 && status !== 401; tries++) {
+      await it.page.waitForTimeout(500);
+      status = await askAgain();
+    }
+    assert.equal(status, 401);
     assertFaultless(it);
   });
 
@@ -648,7 +654,13 @@ describe("accessibility and languages", () => {
         found.push(...keys.filter((key) => !/^(config|consumer|key|vault|limit|session|words)\./.test(key)).map((key) => `${path}: no text ${key}`));
         if (locale === "zh-CN" && !path.includes("/") && !/[\u4e00-\u9fff]/.test(title)) found.push(`${path}: ${title} is not translated`);
         await it.page.setViewportSize({ width: 360, height: 740 });
-        const extra = await it.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        const overflow = () => it.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        // A chart takes the width of its box after the window has changed.
+        let extra = await overflow();
+        for (let tries = 0; tries < 30 && extra > 0; tries++) {
+          await it.page.waitForTimeout(100);
+          extra = await overflow();
+        }
         if (extra > 0) found.push(`${path}: ${extra} px too wide`);
         await it.page.setViewportSize({ width: 1280, height: 800 });
       }
