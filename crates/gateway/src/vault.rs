@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use civil_time::Timestamp;
-use ledger::{BookId, LedgerReply, Operation, Register};
+use ledger::{Operation, Register};
 use secret::Secret;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::keys::Pepper;
 use crate::host::error::HostError;
 use crate::host::{Clock, Host};
-use crate::limits::ledger_client;
+use crate::limits::ledger_client::call_register;
 
 /// Name of the register, and of its book.
 const REGISTER_NAME: &str = "vault";
@@ -53,7 +53,7 @@ impl Vault {
     /// Reads all keys, still encrypted.
     pub(crate) async fn read<P: Host>(host: &P) -> Result<Self, HostError> {
         let read = Operation::ReadRegister { register: REGISTER_NAME.to_owned() };
-        Self::from_register(&call(host, &read).await?)
+        Self::from_register(&call_register(host, REGISTER_NAME, &read).await?)
     }
 
     fn from_register(register: &Register) -> Result<Self, HostError> {
@@ -73,20 +73,7 @@ impl Vault {
             after: self.number,
             text: text.clone(),
         };
-        Ok(call(host, &operation).await?.text == text)
-    }
-}
-
-async fn call<P: Host>(host: &P, operation: &Operation) -> Result<Register, HostError> {
-    match ledger_client::call(host, &BookId::new(REGISTER_NAME.to_owned()), operation).await? {
-        LedgerReply::Register(register) => Ok(register),
-        LedgerReply::Granted(_)
-        | LedgerReply::Denied(_)
-        | LedgerReply::Done
-        | LedgerReply::Balances(_)
-        | LedgerReply::Usage(_)
-        | LedgerReply::Log(_)
-        | LedgerReply::Rollout(_) => Err(HostError::new("unexpected ledger reply")),
+        Ok(call_register(host, REGISTER_NAME, &operation).await?.text == text)
     }
 }
 

@@ -239,6 +239,38 @@ pub enum LedgerReply {
     Log(Vec<LogLine>),
 }
 
+impl LedgerReply {
+    /// Grants of a reservation, or its denial. `None` if the reply is that to another operation.
+    pub fn into_grants(self) -> Option<Result<Vec<Grant>, Denied>> {
+        if let Self::Granted(grants) = self {
+            return Some(Ok(grants));
+        }
+        self.into_denied().map(Err)
+    }
+
+    /// Balances of an adjustment, or its denial. `None` if the reply is that to another operation.
+    pub fn into_balances(self) -> Option<Result<Vec<AccountBalance>, Denied>> {
+        if let Self::Balances(balances) = self {
+            return Some(Ok(balances));
+        }
+        self.into_denied().map(Err)
+    }
+
+    /// The register. `None` if the reply is that to another operation.
+    pub fn into_register(self) -> Option<Register> {
+        if let Self::Register(register) = self { Some(register) } else { None }
+    }
+
+    /// The rollout's reply. `None` if the reply is that to another operation.
+    pub fn into_rollout(self) -> Option<RolloutReply> {
+        if let Self::Rollout(reply) = self { Some(reply) } else { None }
+    }
+
+    fn into_denied(self) -> Option<Denied> {
+        if let Self::Denied(denied) = self { Some(denied) } else { None }
+    }
+}
+
 /// Lines to append to a log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NewLogLines {

@@ -73,8 +73,7 @@ pub(super) async fn put<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult {
     let text = str::from_utf8(&request.body);
     let text = text.map_err(|_| AdminError::invalid_json("The document must be UTF-8."))?;
     let action = "config.put";
-    let new_version =
-        NewVersion { document: text, action, note, follows: false, dry_run, renews: false };
+    let new_version = NewVersion { document: text, action, note, dry_run, ..NewVersion::default() };
     create_version(request, reloading_gateway, head, new_version).await
 }
 
@@ -90,14 +89,7 @@ pub(super) async fn restore<P: Host>(request: &AdminRequest<'_, P>) -> AdminResu
     let source = format!("restored from {}", info.version);
     let note = Some(note.map_or(source.clone(), |note| format!("{source}: {note}")));
     let action = "config.restore";
-    let new_version = NewVersion {
-        document: &document,
-        action,
-        note,
-        follows: false,
-        dry_run: false,
-        renews: false,
-    };
+    let new_version = NewVersion { document: &document, action, note, ..NewVersion::default() };
     create_version(request, reloading_gateway, head, new_version).await
 }
 
@@ -109,14 +101,8 @@ pub(super) async fn follow<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     check_if_match(request, &head)?;
     let document = request.host.document().await?;
     let action = "config.follow";
-    let new_version = NewVersion {
-        document: &document,
-        action,
-        note,
-        follows: true,
-        dry_run: false,
-        renews: false,
-    };
+    let new_version =
+        NewVersion { document: &document, action, note, follows: true, ..NewVersion::default() };
     create_version(request, reloading_gateway, head, new_version).await
 }
 
@@ -133,8 +119,8 @@ pub(super) async fn renew<P: Host>(request: &AdminRequest<'_, P>, note: String) 
             action: "config.put",
             note: Some(note.clone()),
             follows: head.is_deployed(),
-            dry_run: false,
             renews: true,
+            ..NewVersion::default()
         };
         let done = create_version(request, reloading_gateway, head, new_version).await;
         tries += 1;
@@ -206,6 +192,7 @@ pub(super) async fn get_version<P: Host>(request: &AdminRequest<'_, P>) -> Admin
 }
 
 /// A document that may become the next version.
+#[derive(Default)]
 struct NewVersion<'a> {
     document: &'a str,
     action: &'static str,

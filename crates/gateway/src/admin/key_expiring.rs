@@ -33,7 +33,7 @@ pub(super) async fn list<P: Host>(request: &AdminRequest<'_, P>) -> AdminResult 
             found.push((expires, key_json(consumer, id, &metadata, now)));
         }
     }
-    found.sort_by_key(|(expires, _)| *expires);
+    sorting::sort_by_key(&mut found, |(expires, _)| *expires);
     let data: Vec<Value> = found.into_iter().map(|(_, key)| key).collect();
     Ok(AdminResponse::json(&json!({ "data": data, "cursor": page.cursor })))
 }

@@ -34,19 +34,9 @@ impl LedgerUnit {
         };
         let LockReservation { id, until } = reservation;
         let operation = Operation::Reserve { id, until, holds: vec![hold] };
-        match host.apply(&self.book, &operation).await {
-            Ok(LedgerReply::Granted(_)) => Ok(Ok(reservation)),
-            Ok(LedgerReply::Denied(denied)) => Ok(Err(denied)),
-            Ok(
-                LedgerReply::Done
-                | LedgerReply::Balances(_)
-                | LedgerReply::Usage(_)
-                | LedgerReply::Register(_)
-                | LedgerReply::Log(_)
-                | LedgerReply::Rollout(_),
-            )
-            | Err(_) => Err(AdminError::ledger_unavailable()),
-        }
+        let reply = host.apply(&self.book, &operation).await.ok();
+        let granted = reply.and_then(LedgerReply::into_grants);
+        Ok(granted.ok_or_else(AdminError::ledger_unavailable)?.map(|_| reservation))
     }
 
     /// Ends a reservation: with 0 the unit returns, with 1 it is spent. If that fails, the reservation

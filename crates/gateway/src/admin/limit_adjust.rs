@@ -73,23 +73,15 @@ pub(super) async fn adjust<P: Host>(request: &AdminRequest<'_, P>) -> AdminResul
     let operation = Operation::Adjust { account, rule, change, until };
     let book = book_id(limit, &value);
     let change = async {
-        match request.host.apply(&book, &operation).await {
-            Ok(LedgerReply::Balances(levels)) => Ok(levels),
-            Ok(LedgerReply::Denied(_)) => Err(AdminError::new(
+        let reply = request.host.apply(&book, &operation).await.ok();
+        let adjusted = reply.and_then(LedgerReply::into_balances);
+        adjusted.ok_or_else(AdminError::ledger_unavailable)?.map_err(|_| {
+            AdminError::new(
                 StatusCode::CONFLICT,
                 "conflict",
                 "This balance has 32 adjustments with different ends: use one of these ends.",
-            )),
-            Ok(
-                LedgerReply::Granted(_)
-                | LedgerReply::Done
-                | LedgerReply::Usage(_)
-                | LedgerReply::Register(_)
-                | LedgerReply::Log(_)
-                | LedgerReply::Rollout(_),
             )
-            | Err(_) => Err(AdminError::ledger_unavailable()),
-        }
+        })
     };
     let levels =
         request.run_audited("limit.adjust", audit_target(limit, &value), detail, change).await?;

@@ -59,12 +59,10 @@ struct RequestFilter {
 
 impl RequestFilter {
     fn parse(query: &Query) -> Result<Self, AdminError> {
+        query.get("outcome").map_or(Ok(()), check_outcome)?;
         let mut parts = Vec::new();
         for (parameter, member) in TEXT_FILTERS {
             if let Some(value) = query.get(parameter) {
-                if parameter == "outcome" {
-                    check_outcome(value)?;
-                }
                 parts.push(format!("\"{member}\":{}", json!(value)));
             }
         }

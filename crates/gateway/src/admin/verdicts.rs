@@ -129,7 +129,7 @@ pub(super) async fn summarize<P: Host>(request: &AdminRequest<'_, P>) -> AdminRe
         }
     }
     let mut counts: Vec<(Vec<&str>, u64)> = counts.into_iter().collect();
-    counts.sort_by_key(|(_, count)| Reverse(*count));
+    sorting::sort_by_key(&mut counts, |(_, count)| Reverse(*count));
     let row = |(parts, count): (Vec<&str>, u64)| {
         let part = |position: usize| parts.get(position).and_then(|part| percent::decode(part));
         let [consumer, guard, label, result] = [0, 1, 2, 3].map(part);

@@ -108,30 +108,23 @@ impl<P: Host> Reservation<P> {
                 Ok(reply) => Ok(reply),
                 Err(operation) => self.reserve_locally(positions, demands, operation, now),
             };
-            match reply {
-                Ok(LedgerReply::Granted(grants)) => {
+            match reply.map(LedgerReply::into_grants) {
+                Ok(Some(Ok(grants))) => {
                     for (position, grant) in positions.iter().zip(grants) {
                         self.apply_grant(*position, grant, &demands[*position], now);
                         balances[*position] = Some(grant.balance);
                     }
                 }
-                Ok(LedgerReply::Denied(_))
+                Ok(Some(Err(_)))
                     if self.retry_from_leases(positions, demands, &mut balances, now) => {}
-                Ok(LedgerReply::Denied(denied)) => {
+                Ok(Some(Err(denied))) => {
                     // The book granted nothing, so nothing is returned to it.
                     for position in positions {
                         self.parts[*position].backing = Backing::None;
                     }
                     failures.add_denied(positions, demands, &denied);
                 }
-                Ok(
-                    LedgerReply::Done
-                    | LedgerReply::Balances(_)
-                    | LedgerReply::Usage(_)
-                    | LedgerReply::Register(_)
-                    | LedgerReply::Log(_)
-                    | LedgerReply::Rollout(_),
-                ) => failures.add_fault(Fault::LedgerUnavailable),
+                Ok(None) => failures.add_fault(Fault::LedgerUnavailable),
                 Err(fault) => failures.add_fault(fault),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ledger::{BookId, LedgerReply, Operation};
+use ledger::{BookId, LedgerReply, Operation, Register};
 
 use crate::host::Host;
 use crate::host::error::HostError;
@@ -27,6 +27,16 @@ pub(crate) async fn call<P: Host>(
     timeout(host, LEDGER_TIMEOUT, host.apply(book_id, operation))
         .await
         .unwrap_or_else(|| Err(HostError::new("ledger call failed: timeout")))
+}
+
+/// Applies an operation to a register, which has a book of the same name.
+pub(crate) async fn call_register<P: Host>(
+    host: &P,
+    name: &str,
+    operation: &Operation,
+) -> Result<Register, HostError> {
+    let reply = call(host, &BookId::new(name.to_owned()), operation).await?;
+    reply.into_register().ok_or_else(|| HostError::new("unexpected ledger reply"))
 }
 
 /// Applies operations in the background, books concurrently, with retries.

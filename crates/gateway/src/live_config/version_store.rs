@@ -14,11 +14,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ledger::{BookId, LedgerReply, Operation, Register};
+use ledger::{Operation, Register};
 
 use crate::host::Host;
 use crate::host::error::HostError;
-use crate::limits::ledger_client;
+use crate::limits::ledger_client::call_register;
 
 use super::version::{VersionInfo, attempt_key, attempts_prefix, document_hash};
 
@@ -51,9 +51,12 @@ pub(crate) enum CommitOutcome {
 impl<P: Host> VersionStore<'_, P> {
     /// The version in force according to the ledger, which is never stale.
     pub(crate) async fn head(&self) -> Result<VersionInfo, HostError> {
-        let register = self
-            .call_register(&Operation::ReadRegister { register: REGISTER_NAME.to_owned() })
-            .await?;
+        let register = call_register(
+            self.0,
+            REGISTER_NAME,
+            &Operation::ReadRegister { register: REGISTER_NAME.to_owned() },
+        )
+        .await?;
         if register.number == 0 {
             return Ok(VersionInfo::deployed(&self.0.document().await?));
         }
@@ -174,7 +177,10 @@ impl<P: Host> VersionStore<'_, P> {
         let operation = Operation::Exchange { register, after, text };
         for _ in 0..COMMIT_TRIES {
             // A repeated exchange changes nothing and returns the current value.
-            let Ok(Register { text, .. }) = self.call_register(&operation).await else { continue };
+            let Ok(Register { text, .. }) = call_register(self.0, REGISTER_NAME, &operation).await
+            else {
+                continue;
+            };
             let Ok(now) = json::from_text::<VersionInfo>(&text) else { continue };
             return self.resolve_outcome(info, now).await.unwrap_or(CommitOutcome::Unknown);
         }
@@ -237,20 +243,6 @@ impl<P: Host> VersionStore<'_, P> {
                 "The configuration was changed, but the copy that isolates poll could not be written: the store is unavailable.",
             );
         });
-    }
-
-    async fn call_register(&self, operation: &Operation) -> Result<Register, HostError> {
-        match ledger_client::call(self.0, &BookId::new(REGISTER_NAME.to_owned()), operation).await?
-        {
-            LedgerReply::Register(register) => Ok(register),
-            LedgerReply::Granted(_)
-            | LedgerReply::Denied(_)
-            | LedgerReply::Done
-            | LedgerReply::Balances(_)
-            | LedgerReply::Usage(_)
-            | LedgerReply::Log(_)
-            | LedgerReply::Rollout(_) => Err(HostError::new("unexpected ledger reply")),
-        }
     }
 }
 

@@ -130,10 +130,9 @@ pub(crate) async fn mark<P: Host>(
     let hold = Hold { account: account.clone(), rule, min: 1, want: 1, slice: None };
     let (id, until) = (host.entropy(), host.now() + MARK_EXPIRY);
     let reserve = Operation::Reserve { id, until, holds: vec![hold] };
-    match ledger_client::call(host, &book_id, &reserve).await {
-        Ok(LedgerReply::Granted(_)) => {}
-        Ok(LedgerReply::Denied(_)) => return Ok(Marked::Again),
-        Ok(_) | Err(_) => return Err(LedgerUnavailable),
+    let reply = ledger_client::call(host, &book_id, &reserve).await.ok();
+    if reply.and_then(LedgerReply::into_grants).ok_or(LedgerUnavailable)?.is_err() {
+        return Ok(Marked::Again);
     }
     let charges = vec![Charge { account, window, amount: 1 }];
     let settle = Operation::Settle { id, until, charges };

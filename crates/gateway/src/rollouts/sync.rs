@@ -52,7 +52,7 @@ pub(crate) async fn confirm<P: Host>(
         return;
     };
     let RolloutOperation::Report { plan, .. } = &**operation else { return };
-    let missing = learn(rollouts, host, (route, plan), reply.and_then(rollout_reply));
+    let missing = learn(rollouts, host, (route, plan), reply.and_then(LedgerReply::into_rollout));
     audit(rollouts, host, (route, plan), &missing).await;
 }
 
@@ -120,21 +120,7 @@ pub(crate) async fn call<P: Host>(
 ) -> Option<RolloutReply> {
     let operation = Operation::Rollout(Box::new(operation));
     let reply = ledger_client::call(host, &book_id(route), &operation).await;
-    reply.ok().and_then(rollout_reply)
-}
-
-/// The reply of a rollout; `None` if it is another one.
-fn rollout_reply(reply: LedgerReply) -> Option<RolloutReply> {
-    match reply {
-        LedgerReply::Rollout(reply) => Some(reply),
-        LedgerReply::Granted(_)
-        | LedgerReply::Denied(_)
-        | LedgerReply::Done
-        | LedgerReply::Balances(_)
-        | LedgerReply::Usage(_)
-        | LedgerReply::Register(_)
-        | LedgerReply::Log(_) => None,
-    }
+    reply.ok().and_then(LedgerReply::into_rollout)
 }
 
 /// The line for operators in the host's log.

@@ -196,10 +196,24 @@ impl Notes<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use config::author;
+pub(super) mod testing {
+    use config::{Config, Warning, author};
 
+    /// The notes of a document as they are printed.
+    pub(in crate::plan) fn notes_of(
+        notes: impl Fn(&Config) -> Vec<Warning>,
+        text: &str,
+    ) -> Vec<String> {
+        let config = author::from_toml(text, &|name| Some(author::placeholder_secret(name)));
+        let config = config.expect("the document is valid");
+        notes(&config).iter().map(ToString::to_string).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
     use super::notes;
+    use super::testing::notes_of;
 
     const DOCUMENT: &str = r#"
 [[providers]]
@@ -242,12 +256,6 @@ kind = "pii"
 overrides = [{ consumers = ["app", "web", "w*"], off = true }, { groups = ["gold"], off = true }]
 "#;
 
-    fn notes_of(text: &str) -> Vec<String> {
-        let config = author::from_toml(text, &|name| Some(author::placeholder_secret(name)));
-        let config = config.expect("the document is valid");
-        notes(&config).iter().map(ToString::to_string).collect()
-    }
-
     #[test]
     fn part_that_covers_nobody_gets_a_note() {
         let expected = [
@@ -262,19 +270,19 @@ overrides = [{ consumers = ["app", "web", "w*"], off = true }, { groups = ["gold
             "guards[0].overrides[0].consumers[1]: no consumer of the document has this name",
             "guards[0].overrides[1].groups[0]: no consumer of the document is in the group",
         ];
-        assert_eq!(notes_of(DOCUMENT), expected);
+        assert_eq!(notes_of(notes, DOCUMENT), expected);
     }
 
     #[test]
     fn tokens_may_name_any_group_and_consumer() {
         let issuer = "[[auth.jwt]]\nissuer = 'i'\nsecret = 'secret:S'\ngroup_claim = 'team'\n";
-        let found = notes_of(&format!("{DOCUMENT}{issuer}"));
+        let found = notes_of(notes, &format!("{DOCUMENT}{issuer}"));
         assert_eq!(found.len(), 4, "{found:#?}");
     }
 
     #[test]
     fn worked_example_has_no_notes() {
         let text = include_str!("../../../config/tests/fixtures/worked-example.toml");
-        assert_eq!(notes_of(text), [""; 0]);
+        assert_eq!(notes_of(notes, text), [""; 0]);
     }
 }

@@ -85,7 +85,7 @@ fn unpriced(config: &Config, route: &Route, all: &[(String, &Target)]) -> Vec<Wa
 
 #[cfg(test)]
 mod tests {
-    use config::author;
+    use crate::plan::coverage::testing::notes_of;
 
     use super::notes;
 
@@ -117,21 +117,15 @@ input = 1.0
 output = 2.0
 "#;
 
-    fn notes_of(text: &str) -> Vec<String> {
-        let config = author::from_toml(text, &|name| Some(author::placeholder_secret(name)));
-        let config = config.expect("the document is valid");
-        notes(&config).iter().map(ToString::to_string).collect()
-    }
-
     #[test]
     fn target_that_forgets_its_model_gets_a_note() {
         let expected = "routes[0].targets[1]: deepseek is asked for gpt-4o, as openai is: write model = \"…\" if its name differs";
-        assert_eq!(notes_of(DOCUMENT), [expected]);
+        assert_eq!(notes_of(notes, DOCUMENT), [expected]);
     }
 
     #[test]
     fn target_without_a_price_gets_a_note_if_others_have_one() {
-        let notes = notes_of(&format!("{DOCUMENT}{PRICE}"));
+        let notes = notes_of(notes, &format!("{DOCUMENT}{PRICE}"));
         let expected = "routes[1].targets[1]: deepseek/deepseek-chat has no price: usage and limits of cost count its calls as free";
         assert_eq!(notes.len(), 2, "{notes:?}");
         assert_eq!(notes[1], expected);
